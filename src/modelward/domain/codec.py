@@ -1,0 +1,58 @@
+"""One JSON form for all our values: digests and names as text, spans as [offset, length]."""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from modelward.domain.digest import Digest
+from modelward.domain.errors import BadObject, ModelwardError
+from modelward.domain.name import ModelName
+
+T = TypeVar("T")
+
+
+def as_text(value: object) -> str:
+    """The JSON text of our own types; the hook that msgspec asks for what it does not know."""
+    if isinstance(value, Digest | ModelName):
+        return str(value)
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+def _from_text(kind: type[Any], value: object) -> object:
+    if kind in (Digest, ModelName) and isinstance(value, str):
+        try:
+            return kind.parse(value)
+        except ModelwardError as error:
+            raise ValueError(str(error)) from error
+    raise TypeError(f"no JSON form for {kind.__name__}")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=as_text)
+
+
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
+
+
+def _decoder(kind: type) -> msgspec.json.Decoder[Any]:
+    if kind not in _DECODERS:
+        _DECODERS[kind] = msgspec.json.Decoder(kind, dec_hook=_from_text, strict=True)
+    return _DECODERS[kind]
+
+
+def encode(value: object) -> bytes:
+    """The value as compact JSON bytes."""
+    return _ENCODER.encode(value)
+
+
+def pretty(value: object) -> str:
+    """The value as indented JSON text for people and for ``--json``."""
+    return msgspec.json.format(_ENCODER.encode(value), indent=2).decode()
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """Read JSON bytes back as ``kind``; anything else raises BadObject with the reason."""
+    try:
+        value: T = _decoder(kind).decode(data)
+    except msgspec.DecodeError as error:
+        raise BadObject(f"not a {kind.__name__} ({error})") from error
+    return value

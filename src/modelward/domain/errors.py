@@ -1,0 +1,183 @@
+"""Every error that leaves Modelward: what happened, to which thing, and what to do next.
+
+The tree (a test compares it with the classes)::
+
+    ModelwardError
+      UsageError                  exit 2
+        BadName
+        BadDigest
+        BadSetting
+        UnknownModel
+        UnknownSnapshot
+        EmptyPolicy
+        StoreNotFound
+        StoreNotAccepted
+      DamageError                 exit 1
+        BadManifest
+        BadObject
+        ChangedWhileRead
+        BlobMissing
+        NotARegularFile
+        ReadFailed
+        HashMismatch
+        SourceFailed
+      NotRepairable               exit 3
+      RuntimeUnreachable          exit 4
+      StorageError                exit 5
+        VaultMissing
+        Locked
+        VaultUnreadable
+        VaultNewer
+        DiskFull
+        WriteFailed
+      Interrupted                 exit 130
+"""
+
+from typing import ClassVar
+
+EXIT_OK = 0
+EXIT_DAMAGE = 1
+EXIT_USAGE = 2
+EXIT_NOT_REPAIRABLE = 3
+EXIT_UNREACHABLE = 4
+EXIT_STORAGE = 5
+EXIT_INTERRUPTED = 130
+
+
+class ModelwardError(Exception):
+    """Root of all our errors: ``what`` happened, to which ``thing``, and the ``next_step`` to take."""
+
+    exit_code: ClassVar[int] = EXIT_DAMAGE
+
+    def __init__(self, what: str, *, thing: object = "", next_step: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.thing = str(thing)
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        """One line for a person: thing, then what happened, then the next step."""
+        head = f"{self.thing}: {self.what}" if self.thing else self.what
+        return f"{head}. Next: {self.next_step}" if self.next_step else head
+
+
+class UsageError(ModelwardError):
+    """The request itself is wrong; nothing was read or changed."""
+
+    exit_code = EXIT_USAGE
+
+
+class BadName(UsageError):
+    """A model name that no store may hold."""
+
+
+class BadDigest(UsageError):
+    """A text that is not ``sha256:`` and 64 lower-case hex digits."""
+
+
+class BadSetting(UsageError):
+    """A setting with a value out of its range, or a name that does not exist."""
+
+
+class UnknownModel(UsageError):
+    """A model that neither the store nor the vault knows."""
+
+
+class UnknownSnapshot(UsageError):
+    """A snapshot id that the vault does not hold, or that is not unique."""
+
+
+class EmptyPolicy(UsageError):
+    """A retention policy that would keep nothing."""
+
+
+class StoreNotFound(UsageError):
+    """No store at the path that was given, or none on this machine."""
+
+
+class StoreNotAccepted(UsageError):
+    """The store is not the recorded one; nothing is written into it unless the user says so (I1)."""
+
+
+class DamageError(ModelwardError):
+    """Bytes are not what they should be."""
+
+
+class BadManifest(DamageError):
+    """A manifest that does not parse within the limits (T2)."""
+
+
+class BadObject(DamageError):
+    """One of the vault's own small objects does not parse."""
+
+
+class ChangedWhileRead(DamageError):
+    """The file changed between the first and the last byte read."""
+
+
+class BlobMissing(DamageError):
+    """No file under the blob's name."""
+
+
+class NotARegularFile(DamageError):
+    """A symlink, folder, FIFO, socket or device where a plain file has to be (T1)."""
+
+
+class ReadFailed(DamageError):
+    """The disk could not give the bytes."""
+
+
+class HashMismatch(DamageError):
+    """Bytes that do not have the hash they were asked for by."""
+
+
+class SourceFailed(DamageError):
+    """A source could not give good bytes; the next one is asked (R2)."""
+
+
+class NotRepairable(ModelwardError):
+    """Damage that no source can repair."""
+
+    exit_code = EXIT_NOT_REPAIRABLE
+
+
+class RuntimeUnreachable(ModelwardError):
+    """The runtime's API did not answer, or not in its own words."""
+
+    exit_code = EXIT_UNREACHABLE
+
+
+class StorageError(ModelwardError):
+    """A vault or a disk does not do what writing needs."""
+
+    exit_code = EXIT_STORAGE
+
+
+class VaultMissing(StorageError):
+    """No vault at this path."""
+
+
+class Locked(StorageError):
+    """Another process writes to this vault or store; it is named in the message (L1)."""
+
+
+class VaultUnreadable(StorageError):
+    """The vault's own records cannot be read."""
+
+
+class VaultNewer(StorageError):
+    """The vault was written by a newer format than this program knows."""
+
+
+class DiskFull(StorageError):
+    """Not enough space, or the reserve would be used up (D1)."""
+
+
+class WriteFailed(StorageError):
+    """A write, fsync or rename failed; the file was thrown away (W1)."""
+
+
+class Interrupted(ModelwardError):
+    """Ctrl-C or SIGTERM; a second run finishes the work."""
+
+    exit_code = EXIT_INTERRUPTED

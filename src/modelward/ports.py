@@ -1,0 +1,253 @@
+"""The ports: what the services ask of stores, vaults, sources, runtimes and the world around them.
+
+Every method raises only errors of :mod:`modelward.domain.errors`. Reading never changes anything.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from modelward.domain.chunks import ChunkList, Span
+from modelward.domain.digest import Digest
+from modelward.domain.manifest import Manifest
+from modelward.domain.name import ModelName
+from modelward.domain.receipt import Ledger, LedgerChange
+from modelward.domain.runtime import ServedModel
+from modelward.domain.snapshot import KnownStore, Protected, Snapshot, SnapshotContent, Trashed
+from modelward.domain.store import BlobStat, Inventory, Owner, StoreIdentity
+
+
+class Clock(Protocol):
+    """Time comes in through this door only."""
+
+    def now(self) -> datetime:
+        """The time of day, aware, in UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; returns at once for zero or less."""
+
+
+class Progress(Protocol):
+    """Told how far the work is; called from several threads, must be quick and never raise."""
+
+    def begin(self, label: str, total: int) -> None:
+        """A stage of ``total`` bytes begins; ends the one before."""
+
+    def advance(self, count: int) -> None:
+        """``count`` more bytes are done."""
+
+    def say(self, event: str, **keys: object) -> None:
+        """Something happened that a log keeps: an event name of :mod:`modelward.events` and its keys."""
+
+
+class StagedFile(Protocol):
+    """A new file that nobody sees until it is published; thrown away unless it is (W1)."""
+
+    fd: int
+
+    def write_at(self, view: memoryview, length: int, offset: int) -> None:
+        """Write ``length`` bytes; ``offset`` is a multiple of the chunk size. Safe from several threads."""
+
+    def clone_from(self, fd: int) -> bool:
+        """Share the extents of another file; False where the file system cannot (or across devices)."""
+
+    def discard(self) -> None:
+        """Throw the file away; safe to repeat, and after publishing it does nothing."""
+
+
+class StoreWriter(Protocol):
+    """The right to change a store, held by one process at a time."""
+
+    def stage(self, size: int) -> StagedFile:
+        """A new file beside the store's blobs (G1); raises DiskFull before the first byte (D1)."""
+
+    def publish_blob(self, staged: StagedFile, blob: Digest) -> None:
+        """fsync and put the staged file under the blob's name with the store's owner, mode and a fresh mtime.
+
+        What stood there is kept in quarantine first (R1, R5). The caller has proved the staged bytes.
+        """
+
+    def open_for_patch(self, blob: Digest) -> int:
+        """A descriptor to read and write the blob in place; the caller closes it."""
+
+    def keep_undo(self, blob: Digest, fd: int, spans: Sequence[Span]) -> None:
+        """Keep the bytes that a patch in place is going to replace, durable before this returns (R1, R3)."""
+
+    def patch(self, fd: int, offset: int, view: memoryview) -> None:
+        """Write proved bytes over damaged ones in place, through the page cache; never shrinks the file."""
+
+    def sync(self, fd: int) -> None:
+        """fsync the patched file; a failure raises WriteFailed and is never tried again on this file."""
+
+    def put_manifest(self, name: ModelName, raw: bytes, owner: Owner | None) -> None:
+        """Put the manifest's exact bytes in place, last of all; a damaged one is kept in quarantine."""
+
+    def fix_owner(self, blob: Digest, owner: Owner) -> None:
+        """Give the blob the owner and mode that the runtime needs (R5)."""
+
+    def release_quarantine(self, proved: Mapping[str, int]) -> int:
+        """Drop what was set aside for blobs proved (hex digest, Unix seconds) since; returns the bytes freed."""
+
+
+class Store(Protocol):
+    """A folder that a runtime serves models from."""
+
+    @property
+    def path(self) -> str:
+        """The folder, links resolved."""
+
+    def identity(self) -> StoreIdentity:
+        """Which store this is, now (I1)."""
+
+    def inventory(self) -> Inventory:
+        """One picture of manifests and blobs by folder entries alone; damage in it is findings, not errors."""
+
+    def read_manifest(self, name: ModelName) -> Manifest:
+        """The manifest as it is now; raises BadManifest, BlobMissing or NotARegularFile."""
+
+    def open_blob(self, blob: Digest) -> int:
+        """A descriptor for reading; raises BlobMissing or NotARegularFile (T1). The caller closes it."""
+
+    def blob_path(self, blob: Digest) -> str:
+        """The blob's path relative to the store's folder, for messages."""
+
+    def default_owner(self) -> Owner:
+        """Owner and mode that a new blob of this store gets (R5)."""
+
+    def writing(self) -> AbstractContextManager[StoreWriter]:
+        """Take the store's write lock, sweep what a killed writer left; raises WriteFailed or Locked."""
+
+
+class Ledgers(Protocol):
+    """Where receipts and cursors are kept; what is lost here costs time, never truth."""
+
+    def ledger(self, key: str) -> Ledger:
+        """What is kept under ``key`` (``vault``, or a store's); an empty ledger when there is nothing readable."""
+
+    def update(self, key: str, change: LedgerChange) -> None:
+        """Merge what a run learned into what is kept; does nothing where nothing can be written."""
+
+
+class VaultWriter(Protocol):
+    """The right to change a vault, held by one process at a time (L1)."""
+
+    def add_blob(self, fd: int, blob: Digest, size: int) -> int:
+        """Copy or clone a blob in, proving its SHA-256 and making its chunk list in the same read.
+
+        Returns the bytes written. A blob that is there proved costs nothing; one that is there unproved is
+        proved first, and replaced when it is bad (W3). Raises HashMismatch, ChangedWhileRead, ReadFailed, DiskFull.
+        """
+
+    def add_snapshot(self, model: ModelName, manifest: Manifest, store: str, owner: Owner) -> Snapshot:
+        """Add manifest, wrapper and record, in the order of W2; every blob has been added before."""
+
+    def forget(self, snapshots: Sequence[Snapshot]) -> None:
+        """Move records to the trash."""
+
+    def undelete(self, snapshot: Snapshot) -> None:
+        """Bring a record back from the trash."""
+
+    def drop(self, trashed: Sequence[Trashed], objects: Sequence[Digest]) -> int:
+        """Drop trashed records, then the objects that nothing names; returns the bytes freed."""
+
+    def release_quarantine(self) -> int:
+        """Drop damaged objects whose place holds proved bytes again; returns the bytes freed (R1)."""
+
+    def know_store(self, known: KnownStore) -> None:
+        """Record a store's identity (I1)."""
+
+    def protect(self, protected: Protected) -> None:
+        """Keep which models are released."""
+
+    def audit(self, action: str, **keys: object) -> None:
+        """Append one entry to the hash-chained audit log (A1)."""
+
+
+class Vault(Protocol):
+    """The place that models are protected in."""
+
+    @property
+    def path(self) -> str:
+        """The vault's folder, links resolved."""
+
+    @property
+    def identity(self) -> StoreIdentity:
+        """The folder and the mount that the vault lies on."""
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """All records, the newest first; an unreadable one raises VaultUnreadable."""
+
+    def trashed(self) -> tuple[Trashed, ...]:
+        """Forgotten snapshots that can still be brought back."""
+
+    def content(self, snapshot: Snapshot) -> SnapshotContent:
+        """Wrapper and manifest, proved against the record's digests; raises HashMismatch or BlobMissing."""
+
+    def chunk_list(self, blob: Digest) -> ChunkList | None:
+        """The blob's chunk list, proved; None when there is none or it is damaged."""
+
+    def open_blob(self, blob: Digest) -> int:
+        """A descriptor for reading; raises BlobMissing or NotARegularFile. The caller closes it."""
+
+    def intact(self, blob: Digest, size: int) -> bool:
+        """Whether the object is there, of this size, and unchanged since it was last proved."""
+
+    def objects(self) -> Mapping[Digest, BlobStat]:
+        """Every object that lies in the vault, by its folder entry."""
+
+    def blob_path(self, blob: Digest) -> str:
+        """The object's path relative to the vault's folder, for messages."""
+
+    def known_store(self, path: str) -> KnownStore | None:
+        """The store's identity as recorded, or None."""
+
+    def protected(self) -> Protected:
+        """Which models are released."""
+
+    def writing(self, verb: str) -> AbstractContextManager[VaultWriter]:
+        """Take the vault's lock (L1), sweep staging; index and checksums are brought up to date on leaving."""
+
+
+class Source(Protocol):
+    """Where good bytes can come from. What it gives is checked against hashes that did not come from it (R2)."""
+
+    @property
+    def name(self) -> str:
+        """The word for plans, results and logs: ``vault``, ``sibling`` and so on."""
+
+    @property
+    def rank(self) -> int:
+        """The order in which sources are asked: lower is cheaper."""
+
+    def offers(self, blobs: Iterable[tuple[Digest, int]]) -> frozenset[Digest]:
+        """Which of these blobs (digest, size) it can give; says no rather than raise."""
+
+    def read(self, blob: Digest, offset: int, view: memoryview) -> int:
+        """Fill ``view`` with the blob's bytes from ``offset``; returns how many; raises SourceFailed."""
+
+    def local_file(self, blob: Digest) -> int | None:
+        """A descriptor of a local file with the blob's bytes, to clone from; None where there is none."""
+
+
+class Runtime(Protocol):
+    """The server that answers prompts. Every call has a deadline; raises RuntimeUnreachable."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+
+    def version(self) -> str:
+        """The server's version."""
+
+    def tags(self) -> tuple[ServedModel, ...]:
+        """The models that the server lists."""
+
+    def loaded(self) -> tuple[str, ...]:
+        """Names of the models that are in memory now."""
+
+    def unload(self, name: str) -> None:
+        """Take a model out of memory, so that its next request opens the file anew (R3)."""
