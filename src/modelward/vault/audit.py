@@ -1,0 +1,60 @@
+"""The audit log: one JSON line an action, each naming the hash of the line before (A1)."""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from hashlib import sha256
+
+import msgspec
+
+from modelward.domain.codec import decode, encode
+
+GENESIS = "0" * 64
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The last entry: its number, counted from 1, and its hash. Kept beside the log, so that a cut shows."""
+
+    seq: int = 0
+    hash: str = GENESIS
+
+
+def entry(head: Head, at: datetime, action: str, keys: dict[str, object]) -> tuple[bytes, Head]:
+    """The next line, newline included, and the head after it."""
+    body = json.loads(encode(keys)) | {"seq": head.seq + 1, "at": at.isoformat(), "action": action, "prev": head.hash}
+    digest = _hash(body)
+    line = json.dumps(body | {"hash": digest}, sort_keys=True, separators=(",", ":")) + "\n"
+    return line.encode(), Head(seq=head.seq + 1, hash=digest)
+
+
+def last(lines: bytes) -> Head:
+    """The head that the last whole line in ``lines`` makes."""
+    whole = [line for line in lines.split(b"\n") if line]
+    return decode(whole[-1], Head) if whole else Head()
+
+
+def faults(lines: Iterable[bytes], head: Head) -> tuple[str, ...]:
+    """Every edit, drop, reorder or cut in the log, in words; empty when the chain holds to the head."""
+    found: list[str] = []
+    before = Head()
+    for number, line in enumerate(lines, start=1):
+        try:
+            body = json.loads(line)
+            digest = body.pop("hash")
+            if body["prev"] != before.hash or body["seq"] != number:
+                found.append(f"line {number} does not follow the line before")
+            if _hash(body) != digest:
+                found.append(f"line {number} was changed")
+            before = Head(seq=number, hash=digest)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            found.append(f"line {number} is not an entry")
+        if number == head.seq and before.hash != head.hash:
+            found.append(f"line {number} is not the one that the head names")
+    if before.seq < head.seq:
+        found.append(f"{head.seq - before.seq} entries are cut off at the end")
+    return tuple(found)
+
+
+def _hash(body: dict[str, object]) -> str:
+    return sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+

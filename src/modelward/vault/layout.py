@@ -1,0 +1,96 @@
+"""Where things lie in a vault of format version 1, and how a folder becomes one."""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from modelward.domain.chunks import CHUNK
+from modelward.domain.codec import decode, encode, pretty
+from modelward.domain.errors import BadObject, BlobMissing, DamageError, VaultMissing, VaultNewer, VaultUnreadable
+from modelward.domain.snapshot import FORMAT_VERSION, VaultInfo
+from modelward.durable import Folder, put_small
+
+OCI_LAYOUT = "oci-layout"
+INFO = "vault.json"
+PROTECTION = "protection.json"
+LOCK = "lock"
+AUDIT = "audit.jsonl"
+AUDIT_HEAD = "audit-head.json"
+RECEIPTS = "receipts"
+SMALL = 16 << 20
+_OURS = {OCI_LAYOUT, "index.json", "model_checksums.sha256", "blobs", "modelward"}
+_MAKE = "make one with: modelward backup"
+
+
+class Layout:
+    """The open folders of a vault."""
+
+    def __init__(self, root: Folder, *, create: bool = False) -> None:
+        self.root = root
+        self._blobs_top = root.sub("blobs", create=create)
+        self.blobs = self._blobs_top.sub("sha256", create=create)
+        self.own = root.sub("modelward", create=create)
+        self.snapshots = self.own.sub("snapshots", create=create)
+        self.staging = self.own.sub("staging", create=create)
+        self.trash = self.own.sub("trash", create=create)
+        self.quarantine = self.own.sub("quarantine", create=create)
+
+    @classmethod
+    def open(cls, path: Path) -> tuple[Self, VaultInfo]:
+        """Open a vault; raises VaultMissing, VaultNewer or VaultUnreadable."""
+        try:
+            root = Folder.open(path)
+        except BlobMissing as error:
+            raise VaultMissing("no vault here", thing=path, next_step=_MAKE) from error
+        except DamageError as error:
+            raise VaultUnreadable(error.what, thing=path, next_step=error.next_step) from error
+        info = _info(root)
+        try:
+            return cls(root), info
+        except DamageError as error:
+            raise VaultUnreadable(
+                error.what, thing=error.thing, next_step="bring the folder back, or begin a new vault with --vault"
+            ) from error
+
+    @classmethod
+    def create(cls, path: Path) -> tuple[Self, VaultInfo]:
+        """Make the folder a vault; one that a killed run left half made is finished. The info file comes last."""
+        root = Folder.open(path, create=True)
+        if foreign := [name for name in root.names() if name not in _OURS]:
+            raise VaultUnreadable(
+                f"the folder holds other things ({foreign[0]}) and is no vault",
+                thing=path,
+                next_step="give an empty or new folder with --vault",
+            )
+        layout = cls(root, create=True)
+        put_small(layout.staging, root, OCI_LAYOUT, b'{"imageLayoutVersion":"1.0.0"}', mode=0o600)
+        info = VaultInfo(id=os.urandom(16).hex(), format=FORMAT_VERSION, chunk_size=CHUNK)
+        put_small(layout.staging, layout.own, INFO, pretty(info).encode())
+        return layout, info
+
+
+def _info(root: Folder) -> VaultInfo:
+    try:
+        own = root.sub("modelward")
+        data = own.read(INFO, SMALL)
+    except BlobMissing as error:
+        raise VaultMissing("this folder is no vault", thing=root.path, next_step=_MAKE) from error
+    except DamageError as error:
+        raise VaultUnreadable(error.what, thing=error.thing, next_step=error.next_step) from error
+    try:
+        info = decode(data, VaultInfo)
+    except BadObject as error:
+        raise VaultUnreadable(
+            f"the vault's description is damaged: {error.what}",
+            thing=f"{own.path}/{INFO}",
+            next_step=f"write {encode(VaultInfo(id='0' * 32, format=FORMAT_VERSION, chunk_size=CHUNK)).decode()} into it",
+        ) from error
+    if info.format > FORMAT_VERSION or info.chunk_size != CHUNK:
+        raise VaultNewer(
+            f"the vault has format {info.format} with chunks of {info.chunk_size:,} bytes, "
+            f"this program reads up to {FORMAT_VERSION} with {CHUNK:,}",
+            thing=root.path,
+            next_step="install a newer Modelward; nothing was changed",
+        )
+    own.close()
+    return info

@@ -1,0 +1,198 @@
+"""A vault on a local disk, read side: snapshots, what they hold, and whether it is still what was proved."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from modelward.domain.chunks import ChunkList
+from modelward.domain.codec import decode
+from modelward.domain.digest import Digest
+from modelward.domain.errors import (
+    BadObject,
+    BlobMissing,
+    DamageError,
+    HashMismatch,
+    ModelwardError,
+    VaultUnreadable,
+)
+from modelward.domain.manifest import MAX_BYTES, Manifest
+from modelward.domain.snapshot import (
+    KnownStore,
+    Protected,
+    Snapshot,
+    SnapshotContent,
+    Trashed,
+    VaultInfo,
+    newest_first,
+)
+from modelward.domain.store import BlobStat, Owner, StoreIdentity
+from modelward.domain.wrapper import Object, Wrapper, unwrap
+from modelward.mounts import identity_of
+from modelward.ports import Ledgers
+from modelward.scan import Reading, id_of
+from modelward.vault.layout import PROTECTION, RECEIPTS, SMALL, Layout
+from modelward.vault.writer import LocalVaultWriter, VaultLimits, store_key
+
+KEY = "vault"
+
+
+class LocalVault:
+    """The vault in a folder. Everything it gives is proved against the digest that named it."""
+
+    def __init__(
+        self, layout: Layout, info: VaultInfo, *, ledgers: Ledgers, reading: Reading, limits: VaultLimits
+    ) -> None:
+        self.layout, self.info = layout, info
+        self.ledgers, self.reading, self.limits = ledgers, reading, limits
+
+    @classmethod
+    def open(cls, path: Path, *, ledgers: Ledgers, reading: Reading, limits: VaultLimits) -> Self:
+        """Open a vault that exists; raises VaultMissing, VaultNewer or VaultUnreadable."""
+        layout, info = Layout.open(path)
+        return cls(layout, info, ledgers=ledgers, reading=reading, limits=limits)
+
+    @classmethod
+    def create(cls, path: Path, *, ledgers: Ledgers, reading: Reading, limits: VaultLimits) -> Self:
+        """Make the folder a vault and open it."""
+        layout, info = Layout.create(path)
+        return cls(layout, info, ledgers=ledgers, reading=reading, limits=limits)
+
+    @staticmethod
+    def receipts_path(path: Path) -> Path:
+        """Where a vault at ``path`` keeps its ledgers."""
+        return path / "modelward" / RECEIPTS
+
+    @property
+    def path(self) -> str:
+        """The vault's folder, links resolved."""
+        return self.layout.root.path
+
+    @cached_property
+    def identity(self) -> StoreIdentity:
+        """The folder and the mount that the vault lies on."""
+        return identity_of(self.path, self.layout.root.fd)
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """All records, the newest first; an unreadable one raises VaultUnreadable."""
+        return newest_first(tuple(self._record(name) for name in self.layout.snapshots.names()))
+
+    def _record(self, name: str) -> Snapshot:
+        try:
+            return decode(self.layout.snapshots.read(name, SMALL), Snapshot)
+        except (DamageError, BadObject) as error:
+            raise VaultUnreadable(
+                f"a snapshot record is damaged: {error.what}",
+                thing=f"{self.layout.snapshots.path}/{name}",
+                next_step="move that file away; the next backup records the model anew",
+            ) from error
+
+    def trashed(self) -> tuple[Trashed, ...]:
+        """Forgotten snapshots that can still be brought back; unreadable ones raise VaultUnreadable."""
+        try:
+            return tuple(decode(self.layout.trash.read(name, SMALL), Trashed) for name in self.layout.trash.names())
+        except (DamageError, BadObject) as error:
+            raise VaultUnreadable(
+                f"a record in the trash is damaged: {error.what}",
+                thing=self.layout.trash.path,
+                next_step="move the damaged file out of the trash",
+            ) from error
+
+    def content(self, snapshot: Snapshot) -> SnapshotContent:
+        """Wrapper and manifest, proved against the record's digests."""
+        wrapper = self.wrapper(snapshot.wrapper)
+        manifest = Manifest.parse(self.object_bytes(snapshot.manifest, MAX_BYTES))
+        return SnapshotContent(snapshot=snapshot, manifest=manifest, wrapper=wrapper)
+
+    def wrapper(self, digest: Digest) -> Wrapper:
+        """A wrapper manifest, proved."""
+        return unwrap(self.object_bytes(digest, SMALL))
+
+    def object_bytes(self, digest: Digest, limit: int) -> bytes:
+        """A small object whole, proved by its name."""
+        data = self.layout.blobs.read(digest.hex, limit)
+        if sha256(data).hexdigest() != digest.hex:
+            raise HashMismatch(
+                "the vault's object is damaged",
+                thing=f"{self.layout.blobs.path}/{digest.hex}",
+                next_step="run: modelward backup, which stores it anew from the model",
+            )
+        return data
+
+    def chunk_list(self, blob: Digest) -> ChunkList | None:
+        """The blob's chunk list, proved; None when there is none or it is damaged."""
+        named = self.chunk_lists.get(blob)
+        if named is None:
+            return None
+        try:
+            chunk_list = ChunkList.parse(self.object_bytes(named.digest, named.size))
+        except ModelwardError:
+            return None
+        return chunk_list if chunk_list.blob == blob else None
+
+    @cached_property
+    def chunk_lists(self) -> dict[Digest, Object]:
+        """The chunk list of each blob, from every wrapper that can be read."""
+        lists: dict[Digest, Object] = {}
+        for digest in {snapshot.wrapper for snapshot in self.snapshots()}:
+            try:
+                lists |= self.wrapper(digest).chunk_lists
+            except ModelwardError:
+                continue
+        return lists
+
+    def open_blob(self, blob: Digest) -> int:
+        """A descriptor for reading."""
+        return self.layout.blobs.open_file(blob.hex)
+
+    def intact(self, blob: Digest, size: int) -> bool:
+        """Whether the object is there, of this size, and unchanged since it was last proved."""
+        found = self.layout.blobs.stat(blob.hex)
+        receipt = self.ledgers.ledger(KEY).receipts.get(blob.hex)
+        return found is not None and found.st_size == size and receipt is not None and receipt.holds_for(id_of(found))
+
+    def objects(self) -> Mapping[Digest, BlobStat]:
+        """Every object that lies in the vault, by its folder entry."""
+        found = {}
+        for entry in self.layout.blobs.entries():
+            if len(entry.name) == 64 and entry.is_file(follow_symlinks=False):
+                stat = entry.stat(follow_symlinks=False)
+                owner = Owner(stat.st_uid, stat.st_gid, stat.st_mode & 0o7777)
+                found[Digest(entry.name)] = BlobStat(file=id_of(stat), owner=owner)
+        return found
+
+    def blob_path(self, blob: Digest) -> str:
+        """The object's path relative to the vault's folder."""
+        return f"blobs/sha256/{blob.hex}"
+
+    def known_store(self, path: str) -> KnownStore | None:
+        """The store's identity as recorded, or None."""
+        try:
+            receipts = self.layout.own.sub(RECEIPTS)
+            return decode(receipts.read(f"{store_key(path)}-identity.json", SMALL), KnownStore)
+        except (BlobMissing, DamageError, BadObject):
+            return None
+
+    def protected(self) -> Protected:
+        """Which models are released."""
+        try:
+            return decode(self.layout.own.read(PROTECTION, SMALL), Protected)
+        except BlobMissing:
+            return Protected()
+        except DamageError as error:
+            raise VaultUnreadable(
+                f"the list of released models is damaged: {error.what}",
+                thing=f"{self.layout.own.path}/{PROTECTION}",
+                next_step="remove that file and release the models again",
+            ) from error
+
+    @contextmanager
+    def writing(self, verb: str) -> Iterator[LocalVaultWriter]:
+        """Take the vault's lock, sweep staging; index and checksums are brought up to date on leaving."""
+        writer = LocalVaultWriter(self)
+        with writer.locked(verb):
+            self.__dict__.pop("chunk_lists", None)
+            yield writer
+        self.__dict__.pop("chunk_lists", None)

@@ -1,0 +1,309 @@
+"""A vault on a local disk, write side: every step in the order of W2, under the vault's lock."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from modelward.domain.chunks import CHUNK, ChunkList
+from modelward.domain.codec import pretty
+from modelward.domain.digest import Digest
+from modelward.domain.errors import BlobMissing, ChangedWhileRead, DamageError, HashMismatch, ReadFailed
+from modelward.domain.manifest import Manifest
+from modelward.domain.name import ModelName
+from modelward.domain.reading import Checked
+from modelward.domain.receipt import FileId, LedgerChange, Receipt
+from modelward.domain.snapshot import KnownStore, Protected, Snapshot, Trashed, snapshot_id
+from modelward.domain.store import Owner
+from modelward.domain.wrapper import EMPTY_CONFIG, Object, wrap
+from modelward.durable import Staged, append, cut, keep_aside, locked, put_small, remove, small_file
+from modelward.scan import Reading, hash_whole, id_of
+from modelward.vault import index
+from modelward.vault.audit import Head, entry, last
+from modelward.vault.layout import AUDIT, AUDIT_HEAD, LOCK, PROTECTION, RECEIPTS
+
+if TYPE_CHECKING:
+    from modelward.vault.local import LocalVault
+
+_SAVE_EVERY = 30.0
+_READ_ONLY = 0o400
+_TAIL = 1 << 16
+
+
+class VaultLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long to wait for the lock (seconds) and how many bytes to leave free on the disk (D1)."""
+
+    lock_wait: float = 10.0
+    reserve: int = 64 << 20
+
+
+def store_key(path: str) -> str:
+    """The name that a store's ledger and identity are kept under: a short hash of its real path."""
+    return "store-" + sha256(path.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+class LocalVaultWriter:
+    """The right to change a LocalVault; made by ``LocalVault.writing``."""
+
+    def __init__(self, vault: "LocalVault") -> None:
+        self._vault, self._layout = vault, vault.layout
+        self._clock = vault.reading.clock
+        self._proved: dict[str, Receipt] = {}
+        self._dropped: set[str] = set()
+        self._saved_at = self._clock.monotonic()
+        self._lists: dict[Digest, Object] = {}
+        self._head = Head()
+        self._audited = False
+
+    @contextmanager
+    def locked(self, verb: str) -> Iterator[None]:
+        """Hold the lock; what a killed writer left is swept on entering, and what is derived is renewed on leaving."""
+        since = f"{self._clock.now():%Y-%m-%d %H:%M:%S} UTC"
+        wait = self._vault.limits.lock_wait
+        with locked(self._layout.own, LOCK, holder=f"{verb} since {since}", clock=self._clock, wait=wait):
+            if left := self._layout.staging.names():
+                remove(self._layout.staging, *left)
+            try:
+                yield
+            finally:
+                self._save_receipts()
+            self._leave()
+
+    def _leave(self) -> None:
+        snapshots = self._vault.snapshots()
+        if index.generation(snapshots) != index.generation_of(self._index_bytes()):
+            self._write_index(snapshots)
+        if self._audited:
+            put_small(self._layout.staging, self._layout.own, AUDIT_HEAD, pretty(self._head).encode())
+
+    def _index_bytes(self) -> bytes:
+        try:
+            return self._layout.root.read(index.NAME, index.LIMIT)
+        except (BlobMissing, DamageError):
+            return b""
+
+    def _write_index(self, snapshots: Sequence[Snapshot]) -> None:
+        sizes = {digest: stat.file.size for digest, stat in self._vault.objects().items()}
+        staging, root = self._layout.staging, self._layout.root
+        put_small(staging, root, index.CHECKSUMS, index.checksums(sizes))
+        put_small(staging, root, index.NAME, index.build(snapshots, sizes))
+
+    # Blobs.
+
+    def add_blob(self, fd: int, blob: Digest, size: int) -> int:
+        """Copy or clone a blob in, proved; see the port."""
+        if self._vault.intact(blob, size) or self._prove_present(blob, size):
+            self._ensure_chunk_list(blob, size)
+            return 0
+        staged = Staged(self._layout.staging, size, reserve=self._vault.limits.reserve, direct=True)
+        try:
+            checked = self._take(fd, staged, blob, size)
+            self._publish(staged, blob)
+        finally:
+            staged.discard()
+        if size > CHUNK:
+            self._add_chunk_list(ChunkList(blob=blob, size=size, hashes=checked.hashes))
+        return size
+
+    def _take(self, fd: int, staged: Staged, blob: Digest, size: int) -> Checked:
+        """Fill the staged file and prove it; a copy that fails is read once more past the page cache."""
+        if staged.clone_from(fd):
+            return self._proved_or_raise(hash_whole(staged.fd, size, self._reading(), chunks=True), blob)
+        checked = hash_whole(fd, size, self._reading(), sink=staged, chunks=True)
+        if checked.sha256 != blob.hex:
+            checked = hash_whole(fd, size, self._vault.reading, sink=staged, chunks=True)
+        return self._proved_or_raise(checked, blob)
+
+    def _reading(self) -> Reading:
+        """Through the page cache: the hash proves the bytes, wherever they came from."""
+        return self._vault.reading.through_cache()
+
+    def _proved_or_raise(self, checked: Checked, blob: Digest) -> Checked:
+        again = f"run: modelward verify, then modelward repair ({blob})"
+        if checked.sha256 == blob.hex:
+            return checked
+        if checked.unreadable:
+            raise ReadFailed(f"cannot be read ({next(iter(checked.unreadable.values()))})", thing=blob, next_step=again)
+        if checked.changed:
+            raise ChangedWhileRead("changed while it was read", thing=blob, next_step="run the command again")
+        raise HashMismatch("the bytes are not those of its name", thing=blob, next_step=again)
+
+    def _prove_present(self, blob: Digest, size: int) -> bool:
+        """An object under the right name that nobody vouches for is read to its end before it counts (W3)."""
+        found = self._layout.blobs.stat(blob.hex)
+        if found is None or found.st_size != size:
+            return False
+        try:
+            fd = self._vault.open_blob(blob)
+        except DamageError:
+            return False
+        try:
+            checked = hash_whole(fd, size, self._vault.reading, chunks=False)
+        finally:
+            os.close(fd)
+        if checked.sha256 == blob.hex:
+            self._receive(blob, checked.file)
+        return checked.sha256 == blob.hex
+
+    def _publish(self, staged: Staged, blob: Digest) -> None:
+        staged.finish(_READ_ONLY)
+        blobs = self._layout.blobs
+        try:
+            file = staged.publish(blobs, blob.hex, sync=False)
+        except FileExistsError:
+            # What stands there was just found bad; it is kept until its place is proved good again (R1).
+            keep_aside(blobs, blob.hex, self._layout.quarantine, f"{blob.hex}.{self._stamp()}")
+            file = staged.replace(blobs, blob.hex)
+        self._receive(blob, file)
+
+    def _receive(self, blob: Digest, file: FileId) -> None:
+        self._proved[blob.hex] = Receipt(file, int(self._clock.now().timestamp()))
+        if self._clock.monotonic() - self._saved_at > _SAVE_EVERY:
+            self._save_receipts()
+
+    def _save_receipts(self) -> None:
+        change = LedgerChange(proved=self._proved, dropped=frozenset(self._dropped))
+        self._vault.ledgers.update("vault", change)
+        self._proved, self._dropped = {}, set()
+        self._saved_at = self._clock.monotonic()
+
+    # Small objects.
+
+    def _add_object(self, data: bytes) -> Object:
+        """Store a small object under its digest; one that stands there is compared first (W3)."""
+        digest = Digest(sha256(data).hexdigest())
+        try:
+            if self._layout.blobs.read(digest.hex, len(data)) == data:
+                return Object(digest=digest, size=len(data))
+        except (BlobMissing, DamageError):
+            pass
+        staged = small_file(self._layout.staging, data, _READ_ONLY)
+        try:
+            self._publish(staged, digest)
+        finally:
+            staged.discard()
+        return Object(digest=digest, size=len(data))
+
+    def _add_chunk_list(self, chunk_list: ChunkList) -> None:
+        self._lists[chunk_list.blob] = self._add_object(chunk_list.encode())
+
+    def _ensure_chunk_list(self, blob: Digest, size: int) -> None:
+        """A blob that came in with a run that was killed may lack its chunk list: make it from the vault's copy."""
+        if size <= CHUNK or blob in self._lists:
+            return
+        found = self._vault.chunk_list(blob)
+        if found is not None:
+            self._lists[blob] = self._vault.chunk_lists[blob]
+            return
+        fd = self._vault.open_blob(blob)
+        try:
+            checked = self._proved_or_raise(hash_whole(fd, size, self._vault.reading, chunks=True), blob)
+        finally:
+            os.close(fd)
+        self._add_chunk_list(ChunkList(blob=blob, size=size, hashes=checked.hashes))
+
+    # Snapshots.
+
+    def add_snapshot(self, model: ModelName, manifest: Manifest, store: str, owner: Owner) -> Snapshot:
+        """Add manifest, wrapper and record; each is durable before the next names it (W2)."""
+        self._add_object(EMPTY_CONFIG)
+        self._add_object(manifest.raw)
+        wrapped = wrap(manifest, {blob.digest: self._lists[blob.digest] for blob in manifest.blobs if blob.size > CHUNK})
+        self._layout.blobs.sync()
+        wrapper = self._add_object(wrapped)
+        self._layout.blobs.sync()
+        now = self._clock.now().replace(microsecond=0)
+        snapshot = Snapshot(
+            id=snapshot_id(now, model, wrapper.digest),
+            model=model,
+            created_at=now,
+            verified_at=now,
+            wrapper=wrapper.digest,
+            manifest=manifest.digest,
+            size=manifest.size,
+            store=store,
+            owner=owner,
+        )
+        put_small(
+            self._layout.staging, self._layout.snapshots, _record(snapshot), pretty(snapshot).encode(), mode=_READ_ONLY
+        )
+        return snapshot
+
+    def forget(self, snapshots: Sequence[Snapshot]) -> None:
+        """Move records to the trash: the trash's copy is durable before the record goes."""
+        for snapshot in snapshots:
+            trashed = Trashed(snapshot=snapshot, forgotten_at=self._clock.now().replace(microsecond=0))
+            put_small(self._layout.staging, self._layout.trash, _record(snapshot), pretty(trashed).encode())
+            remove(self._layout.snapshots, _record(snapshot))
+
+    def undelete(self, snapshot: Snapshot) -> None:
+        """Bring a record back from the trash."""
+        data = pretty(snapshot).encode()
+        put_small(self._layout.staging, self._layout.snapshots, _record(snapshot), data, mode=_READ_ONLY)
+        remove(self._layout.trash, _record(snapshot))
+
+    def drop(self, trashed: Sequence[Trashed], objects: Sequence[Digest]) -> int:
+        """Drop records first, then the index that names them, then the bytes."""
+        remove(self._layout.trash, *(_record(item.snapshot) for item in trashed))
+        self._write_index(self._vault.snapshots())
+        self._dropped |= {digest.hex for digest in objects}
+        freed = remove(self._layout.blobs, *(digest.hex for digest in objects))
+        self._write_index(self._vault.snapshots())
+        return freed
+
+    def release_quarantine(self) -> int:
+        """Drop damaged objects whose place holds proved bytes again, or that nothing names any more."""
+        receipts = self._vault.ledgers.ledger("vault").receipts
+        names = [name for name in self._layout.quarantine.names() if self._healed(name.partition(".")[0], receipts)]
+        return remove(self._layout.quarantine, *names)
+
+    def _healed(self, hex_digest: str, receipts: dict[str, Receipt]) -> bool:
+        found = self._layout.blobs.stat(hex_digest)
+        receipt = receipts.get(hex_digest)
+        return found is None or (receipt is not None and receipt.holds_for(id_of(found)))
+
+    # Small mutable files.
+
+    def know_store(self, known: KnownStore) -> None:
+        """Record a store's identity."""
+        receipts = self._layout.own.sub(RECEIPTS, create=True)
+        put_small(self._layout.staging, receipts, f"{store_key(known.identity.path)}-identity.json", pretty(known).encode())
+        receipts.close()
+
+    def protect(self, protected: Protected) -> None:
+        """Keep which models are released."""
+        put_small(self._layout.staging, self._layout.own, PROTECTION, pretty(protected).encode())
+
+    def audit(self, action: str, **keys: object) -> None:
+        """Append one entry; the head is read from the log's end the first time, and a torn last line cut off."""
+        if not self._audited:
+            self._head = self._last_entry()
+        line, self._head = entry(self._head, self._clock.now(), action, keys)
+        append(self._layout.own, AUDIT, line)
+        self._audited = True
+
+    def _last_entry(self) -> Head:
+        found = self._layout.own.stat(AUDIT)
+        if found is None:
+            return Head()
+        tail = self._tail(found.st_size)
+        if torn := len(tail) - (tail.rfind(b"\n") + 1):
+            cut(self._layout.own, AUDIT, found.st_size - torn)
+        return last(tail[: len(tail) - torn])
+
+    def _tail(self, size: int) -> bytes:
+        fd = self._layout.own.open_file(AUDIT)
+        try:
+            return os.pread(fd, _TAIL, max(0, size - _TAIL))
+        finally:
+            os.close(fd)
+
+    def _stamp(self) -> str:
+        return f"{self._clock.now():%Y%m%dT%H%M%SZ}"
+
+
+def _record(snapshot: Snapshot) -> str:
+    return f"{snapshot.id}.json"
