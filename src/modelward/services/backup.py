@@ -1,0 +1,217 @@
+"""Backup: snapshot every model that changed, of verified bytes only (S1); refuse damaged ones and say so."""
+
+import os
+
+from modelward.domain.errors import ChangedWhileRead, DamageError, HashMismatch, ReadFailed
+from modelward.domain.finding import Changed, Corrupt, Finding, Missing, NotRegular, Oversized, Truncated, Unreadable
+from modelward.domain.chunks import Span
+from modelward.domain.manifest import Layer, Manifest
+from modelward.domain.name import ModelName
+from modelward.domain.outcome import BackupReport, BackupResult
+from modelward.domain.receipt import LedgerChange, Receipt
+from modelward.domain.snapshot import Snapshot
+from modelward.domain.store import Inventory
+from modelward.domain.words import describe
+from modelward.mounts import protection
+from modelward.ports import Vault, VaultWriter
+from modelward.scan import file_id
+from modelward.services.expect import expected_models
+from modelward.services.identity import record, store_findings
+from modelward.services.site import Site
+
+_TRIES = 3
+
+
+def backup(site: Site, asked: tuple[ModelName, ...], *, accepted: bool = False, dry_run: bool = False) -> BackupReport:
+    """Back up the models asked for, or all that are protected; one bad model never stops the others."""
+    began, vault = site.clock.monotonic(), site.the_vault()
+    inventory = site.store.inventory()
+    findings = store_findings(site, inventory)
+    results = _dry(site, vault, inventory, asked) if dry_run else _run(site, vault, inventory, asked, accepted=accepted)
+    return BackupReport(
+        store=site.store.path,
+        vault=vault.path,
+        protection=protection(site.store.identity(), vault.identity).value,
+        models=tuple(results),
+        findings=findings,
+        bytes_moved=sum(result.bytes_moved for result in results),
+        seconds=round(site.clock.monotonic() - began, 3),
+        dry_run=dry_run,
+    )
+
+
+def _run(
+    site: Site, vault: Vault, inventory: Inventory, asked: tuple[ModelName, ...], *, accepted: bool
+) -> list[BackupResult]:
+    with vault.writing("backup") as writer:
+        work = _Backup(site, vault, writer, inventory)
+        names = _names(site, inventory, asked)
+        site.progress.begin("backup", sum(work.bytes_of(name) for name in names))
+        try:
+            results = [work.model(name) for name in names]
+            record(site, writer, store_findings(site, inventory), accepted=accepted)
+        finally:
+            site.ledgers.update(site.store_key, LedgerChange(proved=work.receipts))
+    return results
+
+
+def _names(site: Site, inventory: Inventory, asked: tuple[ModelName, ...]) -> list[ModelName]:
+    """Every model to look at, damaged ones too: what cannot be backed up must be said, not passed over."""
+    released = frozenset() if asked or site.vault is None else frozenset(site.vault.protected().released)
+    return [model.name for model in expected_models(site, inventory, asked) if model.name not in released]
+
+
+def _dry(site: Site, vault: Vault, inventory: Inventory, asked: tuple[ModelName, ...]) -> list[BackupResult]:
+    latest = _latest(vault)
+    results = []
+    for name in _names(site, inventory, asked):
+        model = inventory.models.get(name)
+        if model is None:
+            results.append(_no_manifest(inventory, name, recoverable=name in latest))
+            continue
+        new = [blob for blob in model.manifest.blobs if not vault.intact(blob.digest, blob.size)]
+        same = name in latest and latest[name].manifest == model.manifest.digest and not new
+        results.append(
+            BackupResult(
+                name=name,
+                outcome="unchanged" if same else "planned",
+                size=model.manifest.size,
+                bytes_moved=sum(blob.size for blob in new),
+            )
+        )
+    return results
+
+
+def _latest(vault: Vault) -> dict[ModelName, Snapshot]:
+    latest: dict[ModelName, Snapshot] = {}
+    for snapshot in vault.snapshots():
+        latest.setdefault(snapshot.model, snapshot)
+    return latest
+
+
+def _no_manifest(inventory: Inventory, name: ModelName, *, recoverable: bool) -> BackupResult:
+    findings = tuple(f for f in inventory.findings if getattr(f, "model", None) == name)
+    reason = describe(findings[0]) if findings else "the manifest is gone"
+    return BackupResult(
+        name=name, outcome="refused", size=0, findings=findings, reason=reason, recoverable=recoverable
+    )
+
+
+class _Backup:
+    """One run: what the vault had, and the receipts earned on the way."""
+
+    def __init__(self, site: Site, vault: Vault, writer: VaultWriter, inventory: Inventory) -> None:
+        self._site, self._vault, self._writer, self._inventory = site, vault, writer, inventory
+        self._latest = _latest(vault)
+        self.receipts: dict[str, Receipt] = {}
+
+    def bytes_of(self, name: ModelName) -> int:
+        """Bytes that the vault does not have yet."""
+        model = self._inventory.models.get(name)
+        blobs = model.manifest.blobs if model is not None else ()
+        return sum(blob.size for blob in blobs if not self._vault.intact(blob.digest, blob.size))
+
+    def model(self, name: ModelName) -> BackupResult:
+        """Back up one model, again from the start when its manifest changes on the way."""
+        if name not in self._inventory.models:
+            return _no_manifest(self._inventory, name, recoverable=name in self._latest)
+        manifest = self._inventory.models[name].manifest
+        for _ in range(_TRIES):
+            result = self._once(name, manifest)
+            if result.outcome != "stored":
+                return result
+            again = self._again(name)
+            if again is not None and again.digest == manifest.digest:
+                return self._keep(name, manifest, result)
+            manifest = again or manifest
+        return self._refused(name, manifest, (), "it changed all the time while it was read; run backup again")
+
+    def _again(self, name: ModelName) -> Manifest | None:
+        try:
+            return self._site.store.read_manifest(name)
+        except DamageError:
+            return None
+
+    def _once(self, name: ModelName, manifest: Manifest) -> BackupResult:
+        """Add the blobs; nothing names them before ``_keep``."""
+        absent = tuple(finding for blob in manifest.blobs if (finding := self._amiss(blob)) is not None)
+        if absent:
+            return self._refused(name, manifest, absent, describe(absent[0]))
+        if self._has(name, manifest):
+            return BackupResult(name=name, outcome="unchanged", size=manifest.size, snapshot=self._latest[name].id)
+        moved = 0
+        for blob in manifest.blobs:
+            try:
+                moved += self._add(blob)
+            except DamageError as error:
+                return self._refused(name, manifest, (self._finding(blob, error),), error.what)
+        return BackupResult(name=name, outcome="stored", size=manifest.size, bytes_moved=moved)
+
+    def _has(self, name: ModelName, manifest: Manifest) -> bool:
+        """Whether the newest snapshot is this very version, and the vault vouches for all of it."""
+        latest = self._latest.get(name)
+        return (
+            latest is not None
+            and latest.manifest == manifest.digest
+            and self._vault.intact(manifest.digest, len(manifest.raw))
+            and all(self._vault.intact(blob.digest, blob.size) for blob in manifest.blobs)
+        )
+
+    def _amiss(self, blob: Layer) -> Finding | None:
+        """What the folder entry already shows."""
+        path = self._site.store.blob_path(blob.digest)
+        found = self._inventory.blobs.get(blob.digest)
+        if what := self._inventory.odd.get(blob.digest):
+            return NotRegular(blob=blob.digest, size=blob.size, path=path, what=what)
+        if found is None:
+            return Missing(blob=blob.digest, size=blob.size, path=path)
+        if found.file.size != blob.size:
+            kind = Truncated if found.file.size < blob.size else Oversized
+            return kind(blob=blob.digest, size=blob.size, path=path, actual=found.file.size)
+        return None
+
+    def _add(self, blob: Layer) -> int:
+        fd = self._site.store.open_blob(blob.digest)
+        try:
+            before = file_id(fd)
+            moved = self._writer.add_blob(fd, blob.digest, blob.size)
+            if moved and file_id(fd) == before:
+                self.receipts[blob.digest.hex] = Receipt(before, int(self._site.clock.now().timestamp()))
+        finally:
+            os.close(fd)
+        return moved
+
+    def _keep(self, name: ModelName, manifest: Manifest, result: BackupResult) -> BackupResult:
+        owner = self._inventory.models[name].owner
+        snapshot = self._writer.add_snapshot(name, manifest, self._site.store.path, owner)
+        self._writer.audit("backup", model=name, snapshot=snapshot.id, bytes=result.bytes_moved)
+        self._site.progress.say("snapshot_stored", model=str(name), snapshot=snapshot.id, bytes=result.bytes_moved)
+        return BackupResult(
+            name=name,
+            outcome="stored",
+            size=manifest.size,
+            bytes_moved=result.bytes_moved,
+            snapshot=snapshot.id,
+        )
+
+    def _finding(self, blob: Layer, error: DamageError) -> Finding:
+        path, digest, every = self._site.store.blob_path(blob.digest), blob.digest, (Span(0, blob.size),)
+        match error:
+            case ChangedWhileRead():
+                return Changed(blob=digest, size=blob.size, path=path)
+            case HashMismatch():
+                return Corrupt(blob=digest, size=blob.size, path=path, spans=every, exact=False)
+            case ReadFailed():
+                return Unreadable(blob=digest, size=blob.size, path=path, spans=every, error=error.what)
+            case _:
+                return Missing(blob=digest, size=blob.size, path=path)
+
+    def _refused(
+        self, name: ModelName, manifest: Manifest, findings: tuple[Finding, ...], reason: str
+    ) -> BackupResult:
+        self._site.progress.say("backup_refused", model=str(name), reason=reason)
+        lacking = {getattr(finding, "blob", None) for finding in findings}
+        held = all(self._vault.intact(b.digest, b.size) for b in manifest.blobs if b.digest in lacking)
+        return BackupResult(
+            name=name, outcome="refused", size=manifest.size, findings=findings, reason=reason, recoverable=held
+        )

@@ -1,0 +1,82 @@
+"""Restore: bring a version of a model back, the newest that the vault can still prove (S1, R3, R5)."""
+
+from modelward.domain.errors import ModelwardError, NotRepairable, UnknownModel
+from modelward.domain.manifest import Manifest
+from modelward.domain.name import ModelName
+from modelward.domain.outcome import RepairReport
+from modelward.domain.reading import Level
+from modelward.domain.receipt import LedgerChange
+from modelward.domain.snapshot import Snapshot, pick
+from modelward.domain.store import Inventory
+from modelward.ports import Vault
+from modelward.services.expect import Expected
+from modelward.services.heal import Content
+from modelward.services.identity import require_known, store_findings
+from modelward.services.inspect import Inspection, Inspector, whole_tasks
+from modelward.services.repair import finish, plan_for
+from modelward.services.site import Site
+from modelward.services.verify import sizes_of
+
+
+def restore(
+    site: Site, name: ModelName, wanted: str = "", *, accepted: bool = False, dry_run: bool = False
+) -> RepairReport:
+    """Bring back the snapshot ``wanted`` (id or part of it), else the newest whose bytes the vault can prove.
+
+    A version that was named is never swapped for another: damage in it raises NotRepairable.
+    """
+    began = site.clock.monotonic()
+    snapshot, manifest, notes = _choose(site.the_vault(), name, wanted)
+    inventory = site.store.inventory()
+    doubts = store_findings(site, inventory)
+    present = inventory.models.get(name)
+    same = present is not None and present.manifest.digest == manifest.digest
+    inspection = _look(site, inventory, manifest)
+    model = Expected(name=name, manifest=manifest, snapshot=None if same else snapshot)
+    plan = plan_for(site, [model], inspection)
+    if plan.models:
+        require_known(doubts, accepted=accepted or dry_run, named=True)
+    contents = {name: Content(manifest=manifest, owner=snapshot.owner)}
+    return finish(site, plan, contents, (name,), began=began, dry_run=dry_run, verb="restore", notes=notes)
+
+
+def _choose(vault: Vault, name: ModelName, wanted: str) -> tuple[Snapshot, Manifest, tuple[str, ...]]:
+    mine = tuple(snapshot for snapshot in vault.snapshots() if snapshot.model == name)
+    if not mine:
+        raise UnknownModel(
+            "the vault has no snapshot of this model", thing=name.short, next_step="list them with: modelward snapshots"
+        )
+    notes: tuple[str, ...] = ()
+    for snapshot in (pick(mine, wanted),) if wanted else mine:
+        try:
+            return snapshot, _proved(vault, snapshot), notes
+        except ModelwardError as error:
+            notes = (*notes, f"version {snapshot.id} was passed over: {error}")
+    raise NotRepairable(
+        "; ".join(notes) or "no version is whole",
+        thing=name.short,
+        next_step="see modelward verify --vault-copy; another version: modelward snapshots",
+    )
+
+
+def _proved(vault: Vault, snapshot: Snapshot) -> Manifest:
+    """The snapshot's manifest, when the vault still vouches for every blob of it."""
+    manifest = vault.content(snapshot).manifest
+    for blob in manifest.blobs:
+        if not vault.intact(blob.digest, blob.size):
+            raise NotRepairable("the vault does not vouch for a blob of it", thing=blob.digest)
+    return manifest
+
+
+def _look(site: Site, inventory: Inventory, manifest: Manifest) -> Inspection:
+    """What the store has of this version: receipts are believed, anything else is read (W3)."""
+    inspector = Inspector(
+        site.store, inventory.blobs, inventory.odd, site.vault, site.ledgers.ledger(site.store_key), site.reading
+    )
+    sizes = sizes_of([manifest])
+    inspector.quick(sizes)
+    unproved = {blob: size for blob, size in sizes.items() if blob not in inspector.result.proved}
+    inspector.read(whole_tasks(inspector.candidates(unproved)))
+    change = inspector.result.change()
+    site.ledgers.update(site.store_key, LedgerChange(proved=change.proved, dropped=change.dropped))
+    return inspector.result

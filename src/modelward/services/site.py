@@ -1,0 +1,52 @@
+"""What every use case works on: a store, perhaps a vault, and the world around them."""
+
+from dataclasses import dataclass
+
+from modelward.domain.errors import UnknownModel, VaultMissing
+from modelward.domain.name import ModelName
+from modelward.ports import Clock, Ledgers, Progress, Runtime, Source, Store, Vault
+from modelward.scan import Reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One store with all that guards it. ``models`` are those that the user wants protected; empty means all."""
+
+    store: Store
+    vault: Vault | None
+    ledgers: Ledgers
+    store_key: str
+    sources: tuple[Source, ...]
+    runtime: Runtime | None
+    reading: Reading
+    clock: Clock
+    progress: Progress
+    models: tuple[ModelName, ...] = ()
+
+    def the_vault(self) -> Vault:
+        """The vault; raises VaultMissing when there is none."""
+        if self.vault is None:
+            raise VaultMissing("there is no vault yet", next_step="make one with: modelward backup")
+        return self.vault
+
+    def protects(self, name: ModelName) -> bool:
+        """Whether this model is one that the user wants kept: configured, and not released (G3)."""
+        released = self.vault.protected().released if self.vault is not None else ()
+        return (not self.models or name in self.models) and name not in released
+
+    def choose(self, asked: tuple[ModelName, ...], known: frozenset[ModelName]) -> frozenset[ModelName]:
+        """The models to work on: those asked for, else the configured ones, else all known.
+
+        One that was asked for and that nothing knows raises UnknownModel.
+        """
+        for name in asked:
+            if name not in known:
+                near = ", ".join(sorted(other.short for other in known if other.model == name.model))
+                raise UnknownModel(
+                    "neither the store nor the vault knows this model",
+                    thing=name.short,
+                    next_step=f"did you mean {near}?" if near else "list the known ones with: modelward status",
+                )
+        if asked:
+            return frozenset(asked)
+        return frozenset(name for name in known if not self.models or name in self.models)

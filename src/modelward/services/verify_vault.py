@@ -1,0 +1,110 @@
+"""Verify the vault's own copies: every object that the snapshots name, by the same inspection as a store's."""
+
+from collections.abc import Iterable, Mapping
+
+from modelward.domain.digest import Digest
+from modelward.domain.errors import ModelwardError, UnknownModel
+from modelward.domain.finding import Finding
+from modelward.domain.name import ModelName
+from modelward.domain.reading import Level
+from modelward.domain.snapshot import Snapshot
+from modelward.domain.store import BlobStat
+from modelward.domain.verdict import Report, Verdict, health
+from modelward.domain.wrapper import Object
+from modelward.ports import Vault
+from modelward.services.inspect import Inspection, Inspector
+from modelward.services.site import Site
+from modelward.services.verify import how_read, read
+
+KEY = "vault"
+
+
+def verify_vault(site: Site, asked: tuple[ModelName, ...], level: Level, *, sample_percent: float = 5.0) -> Report:
+    """Look at all objects of the chosen models' snapshots. A damaged one loses its receipt, so that the next
+    backup of a healthy model stores it anew."""
+    began = site.clock.monotonic()
+    vault = site.the_vault()
+    stats = vault.objects()
+    named = {snapshot: _objects(vault, stats, snapshot) for snapshot in _chosen(vault, asked)}
+    sizes = {item.digest: item.size for items in named.values() for item in items}
+    inspection = _inspect(site, vault, stats, sizes, (level, sample_percent))
+    site.ledgers.update(KEY, inspection.change())
+    return Report(
+        path=vault.path,
+        of="vault",
+        level=level.value,
+        read=how_read(inspection.modes),
+        models=tuple(_verdicts(site, named, inspection)),
+        findings=(),
+        bytes_read=inspection.bytes_read,
+        unread=inspection.unread,
+        seconds=round(site.clock.monotonic() - began, 3),
+    )
+
+
+def _chosen(vault: Vault, asked: tuple[ModelName, ...]) -> list[Snapshot]:
+    snapshots = vault.snapshots()
+    known = {snapshot.model for snapshot in snapshots}
+    for name in asked:
+        if name not in known:
+            raise UnknownModel("the vault has no snapshot of it", thing=name.short, next_step="run: modelward backup")
+    return [snapshot for snapshot in snapshots if not asked or snapshot.model in asked]
+
+
+def _objects(vault: Vault, stats: Mapping[Digest, BlobStat], snapshot: Snapshot) -> list[Object]:
+    """What the snapshot names, as far as its wrapper can be read; the wrapper itself first."""
+    own = [_as_it_lies(stats, snapshot.wrapper)]
+    try:
+        return own + list(vault.content(snapshot).wrapper.objects)
+    except ModelwardError:
+        return [*own, _as_it_lies(stats, snapshot.manifest)]
+
+
+def _as_it_lies(stats: Mapping[Digest, BlobStat], digest: Digest) -> Object:
+    return Object(digest=digest, size=stats[digest].file.size if digest in stats else 0)
+
+
+def _inspect(
+    site: Site,
+    vault: Vault,
+    stats: Mapping[Digest, BlobStat],
+    sizes: Mapping[Digest, int],
+    depth: tuple[Level, float],
+) -> Inspection:
+    inspector = Inspector(vault, stats, {}, vault, site.ledgers.ledger(KEY), site.reading)
+    inspector.quick(sizes)
+    level, sample_percent = depth
+    if level is not Level.QUICK:
+        read(inspector, inspector.candidates(sizes), level, sample_percent)
+    return inspector.result
+
+
+def _verdicts(site: Site, named: dict[Snapshot, list[Object]], inspection: Inspection) -> Iterable[Verdict]:
+    """One verdict a model over all its snapshots."""
+    for name in sorted({snapshot.model for snapshot in named}):
+        mine = {item.digest: item for snapshot, items in named.items() if snapshot.model == name for item in items}
+        findings = tuple(finding for blob in mine for finding in inspection.findings.get(blob, ()))
+        proved, since = inspection.proof_of(mine)
+        yield Verdict(
+            name=name,
+            healthy=health(findings, proved=proved),
+            recoverable=_in_store(site, findings),
+            size=sum(item.size for item in mine.values()),
+            verified_at=since,
+            findings=findings,
+        )
+
+
+def _in_store(site: Site, findings: Iterable[Finding]) -> bool:
+    """Whether the store still serves proved bytes of everything that is damaged in the vault."""
+    inventory = site.store.inventory()
+    receipts = site.ledgers.ledger(site.store_key).receipts
+    manifests = {model.manifest.digest for model in inventory.models.values()}
+    for finding in findings:
+        blob = getattr(finding, "blob", None)
+        if not isinstance(blob, Digest) or blob in manifests:
+            continue
+        found, receipt = inventory.blobs.get(blob), receipts.get(blob.hex)
+        if found is None or receipt is None or not receipt.holds_for(found.file):
+            return False
+    return True
