@@ -41,7 +41,10 @@ _serial = count()
 
 
 class Folder:
-    """An open folder. Names are single segments; nothing here follows a symlink."""
+    """An open folder. Names are single segments; nothing here follows a symlink.
+
+    The descriptor is given back by ``close`` or with the last reference to the folder.
+    """
 
     def __init__(self, fd: int, path: str) -> None:
         self.fd, self.path = fd, path
@@ -130,8 +133,13 @@ class Folder:
             os.fsync(self.fd)
 
     def close(self) -> None:
-        """Give the descriptor back."""
-        os.close(self.fd)
+        """Give the descriptor back; safe to repeat."""
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class Staged:
@@ -141,18 +149,26 @@ class Staged:
     """
 
     def __init__(self, folder: Folder, size: int, *, reserve: int = 0, direct: bool = False) -> None:
-        require_space(folder, size, reserve)
-        self._folder, self._size = folder, size
+        self._folder, self._size, self._reserve = folder, size, reserve
+        self._roomy = False
         self._name = f"{socket.gethostname()[:40]}-{os.getpid()}-{next(_serial)}"
         self.path = f"{folder.path}/{self._name}"
         with writing_errors(self.path):
             self.fd = os.open(self._name, _NEW, 0o600, dir_fd=folder.fd)
-            os.ftruncate(self.fd, size)
         self._live = True
+        try:
+            with writing_errors(self.path):
+                os.ftruncate(self.fd, size)
+        except BaseException:
+            self.discard()
+            raise
         self._direct = direct and size > CHUNK and _set_flag(self.fd, _O_DIRECT, on=True)
 
     def write_at(self, view: memoryview, length: int, offset: int) -> None:
-        """Write the first ``length`` bytes of ``view`` at ``offset``."""
+        """Write the first ``length`` bytes of ``view`` at ``offset``; raises DiskFull before the first byte (D1)."""
+        if not self._roomy:
+            require_space(self._folder, self._size, self._reserve)
+            self._roomy = True
         with writing_errors(self.path):
             if self._direct:
                 try:
@@ -169,7 +185,10 @@ class Staged:
         """Share another file's extents; False where that is not possible. The size becomes the staged size."""
         if not clone(self.fd, fd):
             return False
+        # A clone needs no room, and what is read from it or patched into it goes through the page cache.
+        self._roomy, self._direct = True, False
         with writing_errors(self.path):
+            _set_flag(self.fd, _O_DIRECT, on=False)
             os.ftruncate(self.fd, self._size)
         return True
 
@@ -357,10 +376,10 @@ def _try_lock(fd: int, holder: str) -> bool:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    text = f"pid {os.getpid()} on {socket.gethostname()}, {holder}".encode()
-    if os.pread(fd, len(text) + 1, 0) != text:
+    with suppress(OSError):
+        # The name is a courtesy to who has to wait; on a full disk the lock holds without it.
         os.ftruncate(fd, 0)
-        os.pwrite(fd, text, 0)
+        os.pwrite(fd, f"pid {os.getpid()} on {socket.gethostname()}, {holder}".encode(), 0)
     return True
 
 

@@ -63,7 +63,7 @@ class StoreWriter(Protocol):
     """The right to change a store, held by one process at a time."""
 
     def stage(self, size: int) -> StagedFile:
-        """A new file beside the store's blobs (G1); raises DiskFull before the first byte (D1)."""
+        """A new file beside the store's blobs (G1); its first write raises DiskFull where it will not fit (D1)."""
 
     def publish_blob(self, staged: StagedFile, blob: Digest) -> None:
         """fsync and put the staged file under the blob's name with the store's owner, mode and a fresh mtime.
@@ -230,7 +230,10 @@ class Source(Protocol):
         """Fill ``view`` with the blob's bytes from ``offset``; returns how many; raises SourceFailed."""
 
     def local_file(self, blob: Digest) -> int | None:
-        """A descriptor of a local file with the blob's bytes, to clone from; None where there is none."""
+        """A descriptor of a local file with the blob's bytes, to clone from; None where there is none.
+
+        The caller closes it.
+        """
 
 
 class Runtime(Protocol):

@@ -238,7 +238,8 @@ class _Pass:
     ) -> None:
         self.reading, self.fill, self.size = reading, fill, size
         self.expected, self.sink = expected, sink
-        self.indices = only if only is not None else range(first, count(size) if last is None else last)
+        self._last = count(size) if last is None else last
+        self.indices = only if only is not None else range(first, self._last)
         self.hashes = bytearray(count(size) * _HASH if chunks else 0)
         self.wrong: dict[int, bytes] = {}
         self.unreadable: dict[int, str] = {}
@@ -256,7 +257,7 @@ class _Pass:
     @property
     def next_chunk(self) -> int:
         """The first chunk that was not begun; all before it are done once ``run`` returned."""
-        return self.indices[self._taken] if self._taken < len(self.indices) else count(self.size)
+        return self.indices[self._taken] if self._taken < len(self.indices) else self._last
 
     def run(self) -> None:
         """Read it all, or up to the deadline; raises the first error that any worker met."""
@@ -403,9 +404,7 @@ def _hash_small(file: BlobFile, before: FileId, size: int, reading: Reading, sin
     )
 
 
-def _confirm(
-    fd: int, expected: ChunkList, wrong: dict[int, bytes], reading: Reading
-) -> tuple[list[int], list[int]]:
+def _confirm(fd: int, expected: ChunkList, wrong: dict[int, bytes], reading: Reading) -> tuple[list[int], list[int]]:
     """Read each wrong chunk once more from the disk: bad when both reads agree, unstable when they differ."""
     bad: list[int] = []
     unstable: list[int] = []

@@ -143,4 +143,3 @@ BlobDamage = Missing | Truncated | Oversized | Corrupt | Unreadable | UnstableRe
 BlobFinding = BlobDamage | Changed | Orphan
 StoreFinding = StoreEmpty | StoreMoved | StoreUnmounted | WrongStore
 Finding = BlobFinding | ManifestLost | ManifestDamaged | BadEntry | CaseTwin | Partial | StoreFinding
-

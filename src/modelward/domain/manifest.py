@@ -15,6 +15,7 @@ MAX_BYTES = 4 << 20
 MAX_LAYERS = 10_000
 MAX_DEPTH = 32
 MAX_SIZE = 1 << 50
+_FEW = 8
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _OUTSIDE_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
@@ -67,6 +68,18 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def size(self) -> int:
         """Bytes of all blobs, each counted once."""
         return sum(layer.size for layer in self.blobs)
+
+
+def garbled_bytes(now: bytes, known: bytes) -> int:
+    """How many bytes of a manifest were damaged since it was recorded; 0 when it is the same or another version.
+
+    A manifest has no digest in the store, so a flipped bit may leave it well formed. Another version of a model
+    changes a digest, which is about sixty of its bytes: eight at most, at equal length, are damage.
+    """
+    if len(now) != len(known):
+        return 0
+    different = sum(a != b for a, b in zip(now, known, strict=True))
+    return different if different <= _FEW else 0
 
 
 def _bad(why: str) -> NoReturn:
@@ -130,9 +143,7 @@ def _layer(item: object, where: str) -> Layer:
         parsed = Digest.parse(digest)
     except BadDigest as error:
         raise BadManifest(f"{where} has a bad digest {digest[:80]!r}") from error
-    return Layer(
-        digest=parsed, size=size, media_type=_text(item, "mediaType", where), name=str(item.get("name", ""))
-    )
+    return Layer(digest=parsed, size=size, media_type=_text(item, "mediaType", where), name=str(item.get("name", "")))
 
 
 def _text(item: dict[str, object], key: str, where: str) -> str:

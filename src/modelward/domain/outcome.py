@@ -48,8 +48,10 @@ class BackupReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """One step carried out: what, on which blob or manifest, from where, with how many bytes; or why it
-    failed, and the exit code of that error."""
+    """One step carried out: what, on which blob or manifest, from where, with how many bytes.
+
+    ``error`` says why it failed, ``code`` is the exit code of that error.
+    """
 
     step: str
     model: ModelName

@@ -10,8 +10,10 @@ from modelward.domain.receipt import Cursor, FileId
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A blob that could be read: its file, when it was last proved (Unix seconds, 0 for never), and whether
-    it can be read in parts because it has a chunk list."""
+    """A blob that could be read.
+
+    ``proved_at`` is in Unix seconds, 0 for never; a ``chunked`` one has a chunk list and can be read in parts.
+    """
 
     blob: Digest
     file: FileId

@@ -11,8 +11,11 @@ from modelward.domain.name import ModelName
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """One model's health. ``healthy`` is None while its bytes were never proved; ``recoverable`` says whether
-    the vault holds a good copy of everything that is, or could come to be, damaged."""
+    """One model's health, on two axes.
+
+    ``healthy`` is None while its bytes were never proved; ``recoverable`` says whether a good copy exists of
+    everything that is damaged, or, of a model without damage, that could come to be.
+    """
 
     name: ModelName
     healthy: bool | None

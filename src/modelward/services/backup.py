@@ -2,9 +2,9 @@
 
 import os
 
+from modelward.domain.chunks import Span
 from modelward.domain.errors import ChangedWhileRead, DamageError, HashMismatch, ReadFailed
 from modelward.domain.finding import Changed, Corrupt, Finding, Missing, NotRegular, Oversized, Truncated, Unreadable
-from modelward.domain.chunks import Span
 from modelward.domain.manifest import Layer, Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import BackupReport, BackupResult
@@ -15,7 +15,7 @@ from modelward.domain.words import describe
 from modelward.mounts import protection
 from modelward.ports import Vault, VaultWriter
 from modelward.scan import file_id
-from modelward.services.expect import expected_models
+from modelward.services.expect import Expected, expected_models
 from modelward.services.identity import record, store_findings
 from modelward.services.site import Site
 
@@ -24,14 +24,15 @@ _TRIES = 3
 
 def backup(site: Site, asked: tuple[ModelName, ...], *, accepted: bool = False, dry_run: bool = False) -> BackupReport:
     """Back up the models asked for, or all that are protected; one bad model never stops the others."""
-    began, vault = site.clock.monotonic(), site.the_vault()
+    began = site.clock.monotonic()
     inventory = site.store.inventory()
     findings = store_findings(site, inventory)
-    results = _dry(site, vault, inventory, asked) if dry_run else _run(site, vault, inventory, asked, accepted=accepted)
+    results = _dry(site, inventory, asked) if dry_run else _run(site, inventory, asked, accepted=accepted)
+    vault = site.vault
     return BackupReport(
         store=site.store.path,
-        vault=vault.path,
-        protection=protection(site.store.identity(), vault.identity).value,
+        vault=vault.path if vault is not None else "",
+        protection=protection(site.store.identity(), vault.identity).value if vault is not None else "",
         models=tuple(results),
         findings=findings,
         bytes_moved=sum(result.bytes_moved for result in results),
@@ -40,36 +41,37 @@ def backup(site: Site, asked: tuple[ModelName, ...], *, accepted: bool = False, 
     )
 
 
-def _run(
-    site: Site, vault: Vault, inventory: Inventory, asked: tuple[ModelName, ...], *, accepted: bool
-) -> list[BackupResult]:
+def _run(site: Site, inventory: Inventory, asked: tuple[ModelName, ...], *, accepted: bool) -> list[BackupResult]:
+    vault = site.the_vault()
     with vault.writing("backup") as writer:
         work = _Backup(site, vault, writer, inventory)
-        names = _names(site, inventory, asked)
-        site.progress.begin("backup", sum(work.bytes_of(name) for name in names))
+        chosen = _chosen(site, inventory, asked)
+        site.progress.begin("backup", sum(work.bytes_of(model.name) for model in chosen))
         try:
-            results = [work.model(name) for name in names]
+            results = [work.model(model) for model in chosen]
             record(site, writer, store_findings(site, inventory), accepted=accepted)
         finally:
             site.ledgers.update(site.store_key, LedgerChange(proved=work.receipts))
     return results
 
 
-def _names(site: Site, inventory: Inventory, asked: tuple[ModelName, ...]) -> list[ModelName]:
+def _chosen(site: Site, inventory: Inventory, asked: tuple[ModelName, ...]) -> list[Expected]:
     """Every model to look at, damaged ones too: what cannot be backed up must be said, not passed over."""
     released = frozenset() if asked or site.vault is None else frozenset(site.vault.protected().released)
-    return [model.name for model in expected_models(site, inventory, asked) if model.name not in released]
+    return [model for model in expected_models(site, inventory, asked) if model.name not in released]
 
 
-def _dry(site: Site, vault: Vault, inventory: Inventory, asked: tuple[ModelName, ...]) -> list[BackupResult]:
-    latest = _latest(vault)
+def _dry(site: Site, inventory: Inventory, asked: tuple[ModelName, ...]) -> list[BackupResult]:
+    vault = site.vault
+    latest = _latest(vault) if vault is not None else {}
     results = []
-    for name in _names(site, inventory, asked):
-        model = inventory.models.get(name)
-        if model is None:
-            results.append(_no_manifest(inventory, name, recoverable=name in latest))
+    for expected in _chosen(site, inventory, asked):
+        name = expected.name
+        if expected.findings:
+            results.append(_no_manifest(expected))
             continue
-        new = [blob for blob in model.manifest.blobs if not vault.intact(blob.digest, blob.size)]
+        model = inventory.models[name]
+        new = [blob for blob in model.manifest.blobs if vault is None or not vault.intact(blob.digest, blob.size)]
         same = name in latest and latest[name].manifest == model.manifest.digest and not new
         results.append(
             BackupResult(
@@ -89,11 +91,15 @@ def _latest(vault: Vault) -> dict[ModelName, Snapshot]:
     return latest
 
 
-def _no_manifest(inventory: Inventory, name: ModelName, *, recoverable: bool) -> BackupResult:
-    findings = tuple(f for f in inventory.findings if getattr(f, "model", None) == name)
-    reason = describe(findings[0]) if findings else "the manifest is gone"
+def _no_manifest(model: Expected) -> BackupResult:
+    """A model whose manifest is lost or damaged; the vault has it when there is a snapshot to take it from."""
     return BackupResult(
-        name=name, outcome="refused", size=0, findings=findings, reason=reason, recoverable=recoverable
+        name=model.name,
+        outcome="refused",
+        size=0,
+        findings=model.findings,
+        reason=describe(model.findings[0]),
+        recoverable=model.snapshot is not None,
     )
 
 
@@ -111,10 +117,11 @@ class _Backup:
         blobs = model.manifest.blobs if model is not None else ()
         return sum(blob.size for blob in blobs if not self._vault.intact(blob.digest, blob.size))
 
-    def model(self, name: ModelName) -> BackupResult:
+    def model(self, model: Expected) -> BackupResult:
         """Back up one model, again from the start when its manifest changes on the way."""
-        if name not in self._inventory.models:
-            return _no_manifest(self._inventory, name, recoverable=name in self._latest)
+        if model.findings:
+            return _no_manifest(model)
+        name = model.name
         manifest = self._inventory.models[name].manifest
         for _ in range(_TRIES):
             result = self._once(name, manifest)
@@ -206,9 +213,7 @@ class _Backup:
             case _:
                 return Missing(blob=digest, size=blob.size, path=path)
 
-    def _refused(
-        self, name: ModelName, manifest: Manifest, findings: tuple[Finding, ...], reason: str
-    ) -> BackupResult:
+    def _refused(self, name: ModelName, manifest: Manifest, findings: tuple[Finding, ...], reason: str) -> BackupResult:
         self._site.progress.say("backup_refused", model=str(name), reason=reason)
         lacking = {getattr(finding, "blob", None) for finding in findings}
         held = all(self._vault.intact(b.digest, b.size) for b in manifest.blobs if b.digest in lacking)

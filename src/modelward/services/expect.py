@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from modelward.domain.errors import ModelwardError
 from modelward.domain.finding import Finding, ManifestDamaged, ManifestLost
-from modelward.domain.manifest import Manifest
+from modelward.domain.manifest import Manifest, garbled_bytes
 from modelward.domain.name import ModelName
 from modelward.domain.snapshot import Snapshot
 from modelward.domain.store import Inventory
@@ -14,8 +14,11 @@ from modelward.services.site import Site
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """A model that ought to be served. ``snapshot`` is set when its manifest has to come from the vault;
-    ``manifest`` is None when nobody has one that can be read."""
+    """A model that ought to be served.
+
+    ``snapshot`` is set when its manifest has to come from the vault; ``manifest`` is None when nobody has one that
+    can be read.
+    """
 
     name: ModelName
     manifest: Manifest | None
@@ -51,10 +54,23 @@ def _expected(
     name: ModelName,
 ) -> Expected:
     if name in inventory.models:
-        return Expected(name=name, manifest=inventory.models[name].manifest)
+        present = inventory.models[name].manifest
+        return _garbled(site.vault, present, name, remembered.get(name, [])) or Expected(name=name, manifest=present)
     lost = ManifestLost(path="/".join(("manifests", *name.parts)), model=name)
     snapshot, manifest = _from_vault(site.vault, remembered.get(name, []))
     return Expected(name=name, manifest=manifest, findings=(damaged.get(name, lost),), snapshot=snapshot)
+
+
+def _garbled(vault: Vault | None, present: Manifest, name: ModelName, snapshots: list[Snapshot]) -> Expected | None:
+    """The recorded manifest, when the one in the store is that one with a few bytes damaged."""
+    if any(snapshot.manifest == present.digest for snapshot in snapshots):
+        return None
+    snapshot, known = _from_vault(vault, snapshots)
+    if snapshot is None or known is None or not (count := garbled_bytes(present.raw, known.raw)):
+        return None
+    reason = f"{count} byte(s) of it differ from the version recorded as {snapshot.id}"
+    found = ManifestDamaged(path="/".join(("manifests", *name.parts)), model=name, reason=reason)
+    return Expected(name=name, manifest=known, findings=(found,), snapshot=snapshot)
 
 
 def _from_vault(vault: Vault | None, snapshots: list[Snapshot]) -> tuple[Snapshot | None, Manifest | None]:

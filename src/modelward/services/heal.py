@@ -112,10 +112,14 @@ class Healer:
     def _clone(self, staged: StagedFile, source: Source, blob: Digest) -> int | None:
         """Share a local file's extents. The proof is the vault's receipt for that very file, and its time."""
         fd = source.local_file(blob)
-        receipt = self._site.ledgers.ledger("vault").receipts.get(blob.hex)
-        if fd is None or receipt is None or not receipt.holds_for(file_id(fd)):
+        if fd is None:
             return None
-        return receipt.verified_at if staged.clone_from(fd) else None
+        try:
+            receipt = self._site.ledgers.ledger("vault").receipts.get(blob.hex)
+            vouched = receipt is not None and receipt.holds_for(file_id(fd)) and staged.clone_from(fd)
+            return receipt.verified_at if receipt is not None and vouched else None
+        finally:
+            os.close(fd)
 
     def _fetch_whole(self, staged: StagedFile, blob: Digest, size: int) -> tuple[int, str, int]:
         """Copy a blob that has no chunk list; its SHA-256 decides."""

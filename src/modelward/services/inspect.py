@@ -46,6 +46,15 @@ class ChunkLists(Protocol):
         """The blob's chunk list, proved."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """Blobs to inspect: how to open them, their folder entries, and what stands there without being a plain file."""
+
+    blobs: Blobs
+    stats: Mapping[Digest, BlobStat]
+    odd: Mapping[Digest, str] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Inspection:
     """What was found so far: findings by blob, when each proved blob was proved, bytes read and left unread."""
@@ -85,19 +94,11 @@ class Inspection:
 
 
 class Inspector:
-    """Inspects the blobs of one folder; ``sizes`` are the sizes that the manifests demand."""
+    """Inspects the blobs of one shelf; ``sizes`` are the sizes that the manifests demand."""
 
-    def __init__(
-        self,
-        blobs: Blobs,
-        stats: Mapping[Digest, BlobStat],
-        odd: Mapping[Digest, str],
-        lists: ChunkLists | None,
-        ledger: Ledger,
-        reading: Reading,
-    ) -> None:
-        self._blobs, self._stats, self._odd, self._lists = blobs, stats, odd, lists
-        self._ledger, self._reading = ledger, reading
+    def __init__(self, shelf: Shelf, lists: ChunkLists | None, ledger: Ledger, reading: Reading) -> None:
+        self._blobs, self._stats, self._odd = shelf.blobs, shelf.stats, shelf.odd
+        self._lists, self._ledger, self._reading = lists, ledger, reading
         self._lock = threading.Lock()
         self.result = Inspection()
 
@@ -194,26 +195,32 @@ class Inspector:
             os.close(fd)
 
     def _examine(self, fd: int, task: Task, chunk_list: ChunkList | None) -> None:
-        """Read and judge. A blob of the wrong size keeps that finding, with what else is bad in its spans."""
+        """Read and judge; a blob of the wrong size and without a chunk list need not be read."""
         actual = os.fstat(fd).st_size
+        if chunk_list is None and actual != task.size:
+            self._resize(task, actual, (Span(0, task.size),))
+            return
         if chunk_list is not None:
             checked = check_chunks(fd, chunk_list, self._reading, first=task.first, last=task.last)
-        elif actual != task.size:
-            return self._resize(task, actual, (Span(0, task.size),))
         else:
             checked = self._whole(fd, task)
         self._count(task, checked, listed=chunk_list is not None)
         if checked.changed:
-            return self.result.add(task.blob, self._changed(task))
+            self.result.add(task.blob, self._changed(task))
+        else:
+            self._judge(task, checked, actual, exact=chunk_list is not None)
+
+    def _judge(self, task: Task, checked: Checked, actual: int, *, exact: bool) -> None:
+        """What the read says; a blob of the wrong size keeps that finding, with what else is bad in its spans."""
         if checked.unreadable:
             indices = tuple(checked.unreadable)
             self.result.add(task.blob, self._unreadable(task, indices, next(iter(checked.unreadable.values()))))
         if checked.unstable:
             self.result.add(task.blob, self._unstable(task, checked.unstable))
         if actual != task.size:
-            return self._resize(task, actual, spans_of(checked.bad, task.size))
-        if checked.bad:
-            self.result.add(task.blob, self._corrupt(task, checked.bad, exact=chunk_list is not None))
+            self._resize(task, actual, spans_of(checked.bad, task.size))
+        elif checked.bad:
+            self.result.add(task.blob, self._corrupt(task, checked.bad, exact=exact))
         self._prove(task, checked)
 
     def _whole(self, fd: int, task: Task) -> Checked:
@@ -228,7 +235,9 @@ class Inspector:
 
     def _resize(self, task: Task, actual: int, bad: tuple[Span, ...]) -> None:
         self.result.findings[task.blob] = [
-            finding for finding in self.result.findings.get(task.blob, []) if not isinstance(finding, Truncated | Oversized)
+            finding
+            for finding in self.result.findings.get(task.blob, [])
+            if not isinstance(finding, Truncated | Oversized)
         ]
         self.result.add(task.blob, self._wrong_size(task.blob, task.size, actual, bad))
 
@@ -257,9 +266,7 @@ class Inspector:
 
     def _corrupt(self, task: Task, bad: tuple[int, ...], *, exact: bool) -> Corrupt:
         spans = spans_of(bad, task.size) if exact else (Span(0, task.size),)
-        return Corrupt(
-            blob=task.blob, size=task.size, path=self._blobs.blob_path(task.blob), spans=spans, exact=exact
-        )
+        return Corrupt(blob=task.blob, size=task.size, path=self._blobs.blob_path(task.blob), spans=spans, exact=exact)
 
     def _unreadable(self, task: Task, indices: tuple[int, ...], error: str) -> Unreadable:
         path = self._blobs.blob_path(task.blob)

@@ -10,7 +10,6 @@ from modelward.domain.outcome import Action, RepairReport
 from modelward.domain.plan import Need, PatchBlob, PlaceBlob, Plan, make_plan
 from modelward.domain.reading import Level
 from modelward.domain.receipt import LedgerChange
-from modelward.domain.store import Inventory
 from modelward.services.expect import Expected, expected_models
 from modelward.services.heal import Content, Healer
 from modelward.services.identity import require_known, store_findings
@@ -40,7 +39,7 @@ def repair(
     if plan.models:
         require_known(doubts, accepted=accepted or dry_run)
     names = tuple(model.name for model in expected)
-    return finish(site, plan, contents_of(expected, inventory), names, began=began, dry_run=dry_run)
+    return finish(site, plan, contents_of(expected), names, began=began, dry_run=dry_run)
 
 
 def plan_for(site: Site, expected: Sequence[Expected], inspection: Inspection) -> Plan:
@@ -84,7 +83,7 @@ def _offers(site: Site, findings: Iterable[Digest], sizes: Mapping[Digest, int])
     return offers
 
 
-def contents_of(expected: Iterable[Expected], inventory: Inventory) -> dict[ModelName, Content]:
+def contents_of(expected: Iterable[Expected]) -> dict[ModelName, Content]:
     """The manifests that may have to be put back, with the owner that the record remembers."""
     return {
         model.name: Content(manifest=model.manifest, owner=model.snapshot.owner)
@@ -172,7 +171,5 @@ def _cached(site: Site, healed: Sequence[tuple[ModelName, PlaceBlob | PatchBlob]
     small = sorted({model.short for model, step in healed if step.size <= _SMALL and getattr(step, "replaces", True)})
     if not small or site.runtime is None:
         return []
-    return [
-        f"{', '.join(small)}: a template or parameter file was replaced; newer servers keep these in memory "
-        "until they are restarted"
-    ]
+    what = "a template or parameter file was replaced; newer servers keep these in memory until they are restarted"
+    return [f"{', '.join(small)}: {what}"]

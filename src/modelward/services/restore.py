@@ -4,7 +4,6 @@ from modelward.domain.errors import ModelwardError, NotRepairable, UnknownModel
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import RepairReport
-from modelward.domain.reading import Level
 from modelward.domain.receipt import LedgerChange
 from modelward.domain.snapshot import Snapshot, pick
 from modelward.domain.store import Inventory
@@ -12,7 +11,7 @@ from modelward.ports import Vault
 from modelward.services.expect import Expected
 from modelward.services.heal import Content
 from modelward.services.identity import require_known, store_findings
-from modelward.services.inspect import Inspection, Inspector, whole_tasks
+from modelward.services.inspect import Inspection, Inspector, Shelf, whole_tasks
 from modelward.services.repair import finish, plan_for
 from modelward.services.site import Site
 from modelward.services.verify import sizes_of
@@ -70,9 +69,8 @@ def _proved(vault: Vault, snapshot: Snapshot) -> Manifest:
 
 def _look(site: Site, inventory: Inventory, manifest: Manifest) -> Inspection:
     """What the store has of this version: receipts are believed, anything else is read (W3)."""
-    inspector = Inspector(
-        site.store, inventory.blobs, inventory.odd, site.vault, site.ledgers.ledger(site.store_key), site.reading
-    )
+    shelf = Shelf(blobs=site.store, stats=inventory.blobs, odd=inventory.odd)
+    inspector = Inspector(shelf, site.vault, site.ledgers.ledger(site.store_key), site.reading)
     sizes = sizes_of([manifest])
     inspector.quick(sizes)
     unproved = {blob: size for blob, size in sizes.items() if blob not in inspector.result.proved}

@@ -1,6 +1,7 @@
 """Status: every model at a glance, by folder entries and receipts alone, and what to do next."""
 
 from collections import Counter
+
 from modelward.domain.finding import CaseTwin, Orphan, Partial, StoreFinding
 from modelward.domain.name import ModelName
 from modelward.domain.reading import Level
@@ -22,7 +23,7 @@ def status(site: Site, asked: tuple[ModelName, ...]) -> StatusReport:
     counts = Counter(snapshot.model for snapshot in site.vault.snapshots()) if site.vault is not None else Counter()
     level = protection(site.store.identity(), site.vault.identity).value if site.vault is not None else ""
     lines = tuple(_line(site, verdict, counts[verdict.name], level) for verdict in report.models)
-    orphans = [finding for finding in inventory.findings if isinstance(finding, Orphan)]
+    orphans = [finding for finding in report.findings if isinstance(finding, Orphan)]
     partials = [finding for finding in inventory.findings if isinstance(finding, Partial)]
     return StatusReport(
         store=site.store.path,
@@ -68,7 +69,9 @@ def _next(site: Site, verdict: Verdict, snapshots: int, *, protected: bool) -> s
     if not protected:
         return f"modelward protect {name}"
     if not verdict.recoverable:
-        return f"modelward backup {name}" if not snapshots else f"modelward backup {name}  (the copy is not this version)"
+        return (
+            f"modelward backup {name}" if not snapshots else f"modelward backup {name}  (the copy is not this version)"
+        )
     if verdict.healthy is None or _old(site, verdict):
         return f"modelward verify {name}"
     return ""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from modelward.domain.digest import Digest
-from modelward.domain.finding import Finding, WrongOwner
+from modelward.domain.finding import Finding, Orphan, WrongOwner
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.reading import Level, ReadMode
@@ -12,12 +12,17 @@ from modelward.domain.store import BlobStat, Inventory, Owner
 from modelward.domain.verdict import Report, Verdict, health
 from modelward.ports import Vault
 from modelward.services.expect import Expected, expected_models
-from modelward.services.inspect import Inspection, Inspector, whole_tasks
+from modelward.services.inspect import Inspection, Inspector, Shelf, whole_tasks
 from modelward.services.site import Site
 
 
 def verify(
-    site: Site, asked: tuple[ModelName, ...], level: Level, *, sample_percent: float = 5.0, inventory: Inventory | None = None
+    site: Site,
+    asked: tuple[ModelName, ...],
+    level: Level,
+    *,
+    sample_percent: float = 5.0,
+    inventory: Inventory | None = None,
 ) -> Report:
     """Look at the store's models as deep as ``level`` says; what was learned goes into the ledger."""
     began = site.clock.monotonic()
@@ -25,18 +30,25 @@ def verify(
     expected = expected_models(site, inventory, asked)
     inspection = inspect_store(site, inventory, expected, level, sample_percent)
     site.ledgers.update(site.store_key, inspection.change())
-    verdicts = tuple(_verdict(site, inventory, model, inspection) for model in expected)
+    verdicts = tuple(_verdict(site, model, inspection) for model in expected)
     return Report(
         path=site.store.path,
         of="store",
         level=level.value,
         read=how_read(inspection.modes),
         models=verdicts,
-        findings=tuple(finding for finding in inventory.findings if not finding.damage) if not asked else (),
+        findings=_hints(inventory, expected) if not asked else (),
         bytes_read=inspection.bytes_read,
         unread=inspection.unread,
         seconds=round(site.clock.monotonic() - began, 3),
     )
+
+
+def _hints(inventory: Inventory, expected: Sequence[Expected]) -> tuple[Finding, ...]:
+    """What was noticed beside the models; a blob that a lost model needs is no orphan."""
+    needed = sizes_of(model.manifest for model in expected)
+    hints = (finding for finding in inventory.findings if not finding.damage)
+    return tuple(hint for hint in hints if not (isinstance(hint, Orphan) and hint.blob in needed))
 
 
 def inspect_store(
@@ -44,7 +56,8 @@ def inspect_store(
 ) -> Inspection:
     """Inspect the blobs that the expected models need."""
     ledger = site.ledgers.ledger(site.store_key)
-    inspector = Inspector(site.store, inventory.blobs, inventory.odd, site.vault, ledger, site.reading)
+    shelf = Shelf(blobs=site.store, stats=inventory.blobs, odd=inventory.odd)
+    inspector = Inspector(shelf, site.vault, ledger, site.reading)
     sizes = sizes_of(model.manifest for model in expected)
     inspector.quick(sizes)
     if level is not Level.QUICK:
@@ -79,7 +92,7 @@ def how_read(modes: set[ReadMode]) -> str:
     return ""
 
 
-def _verdict(site: Site, inventory: Inventory, model: Expected, inspection: Inspection) -> Verdict:
+def _verdict(site: Site, model: Expected, inspection: Inspection) -> Verdict:
     blobs = model.manifest.blobs if model.manifest is not None else ()
     findings = (*model.findings, *(f for blob in blobs for f in inspection.findings.get(blob.digest, ())))
     proved, since = inspection.proof_of(blob.digest for blob in blobs)

@@ -12,7 +12,7 @@ from modelward.domain.store import BlobStat
 from modelward.domain.verdict import Report, Verdict, health
 from modelward.domain.wrapper import Object
 from modelward.ports import Vault
-from modelward.services.inspect import Inspection, Inspector
+from modelward.services.inspect import Inspection, Inspector, Shelf
 from modelward.services.site import Site
 from modelward.services.verify import how_read, read
 
@@ -20,8 +20,10 @@ KEY = "vault"
 
 
 def verify_vault(site: Site, asked: tuple[ModelName, ...], level: Level, *, sample_percent: float = 5.0) -> Report:
-    """Look at all objects of the chosen models' snapshots. A damaged one loses its receipt, so that the next
-    backup of a healthy model stores it anew."""
+    """Look at all objects of the chosen models' snapshots.
+
+    A damaged one loses its receipt, so that the next backup of a healthy model stores it anew.
+    """
     began = site.clock.monotonic()
     vault = site.the_vault()
     stats = vault.objects()
@@ -71,7 +73,7 @@ def _inspect(
     sizes: Mapping[Digest, int],
     depth: tuple[Level, float],
 ) -> Inspection:
-    inspector = Inspector(vault, stats, {}, vault, site.ledgers.ledger(KEY), site.reading)
+    inspector = Inspector(Shelf(blobs=vault, stats=stats), vault, site.ledgers.ledger(KEY), site.reading)
     inspector.quick(sizes)
     level, sample_percent = depth
     if level is not Level.QUICK:

@@ -57,4 +57,3 @@ def faults(lines: Iterable[bytes], head: Head) -> tuple[str, ...]:
 
 def _hash(body: dict[str, object]) -> str:
     return sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-

@@ -19,6 +19,7 @@ AUDIT_HEAD = "audit-head.json"
 RECEIPTS = "receipts"
 SMALL = 16 << 20
 _OURS = {OCI_LAYOUT, "index.json", "model_checksums.sha256", "blobs", "modelward"}
+_BLANK = VaultInfo(id="0" * 32, format=FORMAT_VERSION, chunk_size=CHUNK)
 _MAKE = "make one with: modelward backup"
 
 
@@ -83,7 +84,7 @@ def _info(root: Folder) -> VaultInfo:
         raise VaultUnreadable(
             f"the vault's description is damaged: {error.what}",
             thing=f"{own.path}/{INFO}",
-            next_step=f"write {encode(VaultInfo(id='0' * 32, format=FORMAT_VERSION, chunk_size=CHUNK)).decode()} into it",
+            next_step=f"write {encode(_BLANK).decode()} into it",
         ) from error
     if info.format > FORMAT_VERSION or info.chunk_size != CHUNK:
         raise VaultNewer(

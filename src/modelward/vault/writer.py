@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import msgspec
 from modelward.domain.chunks import CHUNK, ChunkList
 from modelward.domain.codec import pretty
 from modelward.domain.digest import Digest
-from modelward.domain.errors import BlobMissing, ChangedWhileRead, DamageError, HashMismatch, ReadFailed
+from modelward.domain.errors import BlobMissing, ChangedWhileRead, DamageError, DiskFull, HashMismatch, ReadFailed
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.reading import Checked
@@ -211,7 +211,9 @@ class LocalVaultWriter:
         """Add manifest, wrapper and record; each is durable before the next names it (W2)."""
         self._add_object(EMPTY_CONFIG)
         self._add_object(manifest.raw)
-        wrapped = wrap(manifest, {blob.digest: self._lists[blob.digest] for blob in manifest.blobs if blob.size > CHUNK})
+        wrapped = wrap(
+            manifest, {blob.digest: self._lists[blob.digest] for blob in manifest.blobs if blob.size > CHUNK}
+        )
         self._layout.blobs.sync()
         wrapper = self._add_object(wrapped)
         self._layout.blobs.sync()
@@ -248,7 +250,9 @@ class LocalVaultWriter:
     def drop(self, trashed: Sequence[Trashed], objects: Sequence[Digest]) -> int:
         """Drop records first, then the index that names them, then the bytes."""
         remove(self._layout.trash, *(_record(item.snapshot) for item in trashed))
-        self._write_index(self._vault.snapshots())
+        with suppress(DiskFull):
+            # Derived, and written again below: a full disk must not keep us from making room on it (D1).
+            self._write_index(self._vault.snapshots())
         self._dropped |= {digest.hex for digest in objects}
         freed = remove(self._layout.blobs, *(digest.hex for digest in objects))
         self._write_index(self._vault.snapshots())
@@ -270,7 +274,9 @@ class LocalVaultWriter:
     def know_store(self, known: KnownStore) -> None:
         """Record a store's identity."""
         receipts = self._layout.own.sub(RECEIPTS, create=True)
-        put_small(self._layout.staging, receipts, f"{store_key(known.identity.path)}-identity.json", pretty(known).encode())
+        put_small(
+            self._layout.staging, receipts, f"{store_key(known.identity.path)}-identity.json", pretty(known).encode()
+        )
         receipts.close()
 
     def protect(self, protected: Protected) -> None:

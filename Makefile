@@ -1,0 +1,76 @@
+# Everything that a developer runs, for GNU make 3.81 and newer. "make" alone lists it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+# The newest Python from 3.11 up that can make a virtual environment, else the newest one.
+find_python = for needs in 'import ensurepip, sys' 'import sys'; do \
+	for python in python3.13 python3.12 python3.11 python3; do \
+		"$$python" -c "$$needs; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && echo "$$python" && exit 0; \
+	done; done
+root_on_debian = [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ] && command -v apt-get >/dev/null
+apt_install = apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends
+
+PYTHON ?= $(eval PYTHON := $(shell $(find_python)))$(PYTHON)
+ARGS ?=
+BUDGET ?= 600
+
+.PHONY: help run test lint bench campaign lock clean peers
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  ARGS=... is handed on; PYTHON=... chooses the interpreter for $(VENV)"
+
+run: $(VENV)/.ready ## protect this machine's models: back up, verify, show the status
+	@$(BIN)/modelward run $(ARGS)
+
+test: $(VENV)/.ready peers ## run the tests
+	@$(BIN)/python -m pytest -n auto -m "not campaign" $(ARGS)
+
+lint: $(VENV)/.ready ## check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: $(VENV)/.ready ## measure speed beside the peers that are installed
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+campaign: $(VENV)/.ready ## run the slow tests for BUDGET seconds
+	@MODELWARD_CAMPAIGN_BUDGET="$(BUDGET)" $(BIN)/python -m pytest -m campaign $(ARGS)
+
+lock: $(VENV)/.ready ## resolve requirements/*.in again (ARGS=--upgrade for newer versions)
+	@$(LOCK) $(ARGS) requirements/run.in --output-file requirements/run.txt
+	@$(LOCK) $(ARGS) --constraint requirements/run.txt requirements/dev.in --output-file requirements/dev.txt
+
+clean: ## remove the virtual environment and everything that tools left
+	@rm -rf $(VENV) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# A new lock makes a new environment, so that what left the lock is gone from it as well.
+$(VENV)/.packages: requirements/dev.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "Python 3.11 or newer is needed: install one, or name it: make PYTHON=..." >&2; exit 1; }
+	@echo "Making $(VENV) with $(PYTHON) and installing the locked packages (once)"
+	@"$(PYTHON)" -m venv --clear $(VENV) >/dev/null 2>&1 \
+		|| { $(root_on_debian) && { $(apt_install) python3-venv; } >/dev/null && "$(PYTHON)" -m venv --clear $(VENV); } \
+		|| { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: install its venv module" \
+			"(Debian and Ubuntu: apt-get install python3-venv), or name another one: make PYTHON=..." >&2; exit 1; }
+	@$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.packages pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Programs that some tests need beside ours; without them those tests are skipped and say why.
+peers:
+	@missing=; for pair in skopeo:skopeo docker-registry:docker-registry mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs; do \
+		command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; done; \
+	if [ -n "$$missing" ] && $(root_on_debian); then \
+		echo "Installing what some tests need:$$missing"; \
+		{ $(apt_install) $$missing; } >/dev/null || echo "That failed; the tests that need$$missing are skipped."; \
+	fi

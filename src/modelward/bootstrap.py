@@ -1,0 +1,158 @@
+"""The only place that knows every concrete class: settings in, an open workplace out."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from modelward import config
+from modelward.domain.errors import VaultMissing
+from modelward.domain.reading import ReadMode
+from modelward.domain.retention import Policy
+from modelward.domain.units import parse_duration
+from modelward.ports import Progress
+from modelward.runtimes.host import parse_host
+from modelward.runtimes.ollama import OllamaRuntime
+from modelward.scan import Pace, Reading
+from modelward.services.site import Site
+from modelward.sources.vault import VaultSource
+from modelward.stores.locate import find_store
+from modelward.stores.ollama import OllamaStore
+from modelward.stores.ollama_writer import StoreLimits
+from modelward.vault.ledgers import FolderLedgers
+from modelward.vault.local import LocalVault
+from modelward.vault.writer import VaultLimits, store_key
+
+Watch = Callable[[str], AbstractContextManager[Progress]]
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """The time of day in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; returns at once for zero or less."""
+        if seconds > 0:
+            time.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a verb needs: a vault (made, or there), a store made."""
+
+    create_vault: bool = False
+    need_vault: bool = False
+    create_store: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """The settings, and the site that they lead to."""
+
+    settings: config.Settings
+    site: Site
+
+    def policy(self) -> Policy:
+        """The retention policy of the settings."""
+        chosen = self.settings
+        return Policy(
+            keep_last=chosen.keep_last,
+            keep_daily=chosen.keep_daily,
+            keep_weekly=chosen.keep_weekly,
+            keep_within=chosen.keep_within,
+        )
+
+    def limit_time(self, text: str) -> None:
+        """Begin no further chunk once this much time has passed; no limit for an empty text."""
+        if text:
+            self.site.reading.deadline = self.site.clock.monotonic() + parse_duration(text).total_seconds()
+
+
+def resolve(flags: Mapping[str, str]) -> config.Resolved:
+    """Every setting and its origin, from flags, this process's environment, the settings file and defaults."""
+    return config.resolve(flags, os.environ, platform=sys.platform, home=Path.home(), cwd=Path.cwd())
+
+
+@contextmanager
+def open_workplace(flags: Mapping[str, str], wish: Wish, watch: Watch) -> Iterator[Workplace]:
+    """Open the store and the vault that the settings name; ``watch`` gives the progress for a log level."""
+    settings = resolve(flags).settings
+    clock = SystemClock()
+    with ExitStack() as stack:
+        progress = stack.enter_context(watch(settings.log_level))
+        reading = Reading(
+            clock=clock,
+            progress=progress,
+            pace=Pace(clock, settings.limit_rate),
+            mode=ReadMode.CACHED if settings.buffered else ReadMode.DIRECT,
+            threads=settings.threads,
+        )
+        store = _store(settings, clock, create=wish.create_store)
+        path = Path(settings.vault)
+        ledgers = FolderLedgers(LocalVault.receipts_path(path), clock)
+        vault = _vault(path, ledgers, reading, settings, wish)
+        site = Site(
+            store=store,
+            vault=vault,
+            ledgers=ledgers if vault is not None else FolderLedgers(_own_ledgers(path), clock),
+            store_key=store_key(store.path),
+            sources=(VaultSource(vault),) if vault is not None else (),
+            runtime=OllamaRuntime(parse_host(settings.ollama_host), clock),
+            reading=reading,
+            clock=clock,
+            progress=progress,
+            models=settings.models,
+        )
+        yield Workplace(settings=settings, site=site)
+
+
+def find(settings: config.Settings) -> Path:
+    """The store's folder: the one that the settings name, else the one that this machine serves from."""
+    if settings.store:
+        return Path(settings.store)
+    return find_store(os.environ, Path.home(), sys.platform).path
+
+
+def _store(settings: config.Settings, clock: SystemClock, *, create: bool) -> OllamaStore:
+    limits = StoreLimits(lock_wait=settings.lock_wait.total_seconds(), reserve=settings.reserve)
+    return OllamaStore.open(find(settings), clock=clock, limits=limits, create=create)
+
+
+def _vault(
+    path: Path, ledgers: FolderLedgers, reading: Reading, settings: config.Settings, wish: Wish
+) -> LocalVault | None:
+    limits = VaultLimits(lock_wait=settings.lock_wait.total_seconds(), reserve=settings.reserve)
+    try:
+        return LocalVault.open(path, ledgers=ledgers, reading=reading, limits=limits)
+    except VaultMissing:
+        if wish.create_vault:
+            return LocalVault.create(path, ledgers=ledgers, reading=reading, limits=limits)
+        if wish.need_vault:
+            raise
+        return None
+
+
+def _own_ledgers(vault: Path) -> Path:
+    """Where receipts go while there is no vault: beside the place where it would be."""
+    return vault.parent / "receipts"
+
+
+def practice_store(folder: Path) -> Path:
+    """A small store with one tiny real model, to try the commands on; made once."""
+    from modelward.testing import FakeStore, tiny_gguf
+
+    store = folder.expanduser().resolve() / "models"
+    if not (store / "manifests").exists():
+        FakeStore(store).add_model("practice", tiny_gguf(), template=b"{{ .Prompt }}", license=b"no rights reserved")
+    return store

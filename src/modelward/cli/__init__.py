@@ -1,0 +1,1 @@
+"""The command line: one thin file a verb; each calls one use case and renders its result."""

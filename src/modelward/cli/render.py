@@ -1,0 +1,356 @@
+"""Turn one result into a table for people or one JSON document for programs."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import typer
+
+from modelward import __version__
+from modelward.domain.codec import as_text
+from modelward.domain.errors import ModelwardError
+from modelward.domain.finding import Finding
+from modelward.domain.name import ModelName
+from modelward.domain.outcome import (
+    Action,
+    BackupReport,
+    DiffReport,
+    ForgetReport,
+    PruneReport,
+    RepairReport,
+    SnapshotLine,
+)
+from modelward.domain.plan import FixOwner, PatchBlob, PlaceBlob, PlaceManifest, Step
+from modelward.domain.snapshot import Snapshot
+from modelward.domain.status import StatusReport
+from modelward.domain.units import format_bytes, format_duration
+from modelward.domain.verdict import Report, Verdict
+from modelward.domain.words import describe, places
+
+_GOOD, _BAD, _DIM = typer.colors.GREEN, typer.colors.RED, typer.colors.BRIGHT_BLACK
+Row = Sequence[str]
+
+
+def show(verb: str, report: Any, *, json: bool) -> None:  # noqa: ANN401 - any report; the table below knows them
+    """Print a verb's report."""
+    if json:
+        typer.echo(document(verb, report))
+    else:
+        _TEXT[verb](report)
+
+
+def document(verb: str, report: Any) -> str:  # noqa: ANN401 - any report
+    """The report as the one JSON document of ``--json``; its schema is named in its first key."""
+    head = {"schema": f"modelward/{verb}/1", "modelward": __version__}
+    body = msgspec.to_builtins(report, enc_hook=as_text)
+    if not isinstance(body, dict):
+        body = {verb: body}
+    if isinstance(code := getattr(report, "exit_code", 0), int):
+        body["exit_code"] = code
+    return msgspec.json.format(msgspec.json.encode(head | body), indent=2).decode()
+
+
+def error_document(error: ModelwardError) -> str:
+    """An error as a JSON document."""
+    body = {"what": error.what, "thing": error.thing, "next": error.next_step, "kind": type(error).__name__}
+    head = {"schema": "modelward/error/1", "modelward": __version__, "error": body, "exit_code": error.exit_code}
+    return msgspec.json.format(msgspec.json.encode(head), indent=2).decode()
+
+
+def error_text(error: ModelwardError) -> str:
+    """An error for a person: what and to which thing, then the next step on a line of its own."""
+    head = f"{error.thing}: {error.what}" if error.thing else error.what
+    return f"error: {printable(head)}" + (f"\n  next: {printable(error.next_step)}" if error.next_step else "")
+
+
+def printable(text: str) -> str:
+    """The text with control characters shown, not sent to the terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+# One function a verb.
+
+
+def _status(report: StatusReport) -> None:
+    _facts(("store", report.store), ("vault", report.vault or "none yet"), ("server", report.server))
+    _table(
+        ("MODEL", "SIZE", "HEALTH", "PROVED", "VERSIONS", "COPY", "NEXT"),
+        [
+            (
+                model.name.short,
+                format_bytes(model.size),
+                _health(model.healthy, recoverable=model.recoverable),
+                _ago(model.verified_at),
+                str(model.snapshots),
+                (model.protection or "none") if model.protected else "released",
+                model.next,
+            )
+            for model in report.models
+        ],
+    )
+    _findings((model.name, finding) for model in report.models for finding in model.findings)
+    _findings((None, finding) for finding in report.findings)
+    if report.orphans:
+        _dim(f"{report.orphans} orphan blob(s), {format_bytes(report.orphan_bytes)}, until the runtime starts next")
+    if report.partials:
+        _dim(f"{report.partials} unfinished download(s), {format_bytes(report.partial_bytes)}")
+
+
+def _backup(report: BackupReport) -> None:
+    _facts(("store", report.store), ("vault", f"{report.vault} ({report.protection})" if report.vault else "none yet"))
+    _findings((None, finding) for finding in report.findings)
+    rows = [
+        (
+            result.name.short,
+            format_bytes(result.size),
+            result.outcome,
+            format_bytes(result.bytes_moved),
+            result.snapshot,
+        )
+        for result in report.models
+    ]
+    _table(("MODEL", "SIZE", "OUTCOME", "TO COPY" if report.dry_run else "COPIED", "SNAPSHOT"), rows)
+    for result in report.models:
+        if result.outcome == "refused":
+            _line(f"{result.name.short} was refused: {result.reason}", _BAD)
+            way = (
+                f"modelward repair {result.name.short}" if result.recoverable else "pull the model again, then back up"
+            )
+            _line(f"  next: {way}")
+    _dim(f"{format_bytes(report.bytes_moved)} in {format_duration(report.seconds)}")
+
+
+def _verify(report: Report) -> None:
+    _facts((report.of, report.path))
+    rows = [
+        (
+            verdict.name.short,
+            format_bytes(verdict.size),
+            _health(verdict.healthy, recoverable=verdict.recoverable),
+            _ago(verdict.verified_at),
+        )
+        for verdict in report.models
+    ]
+    _table(("MODEL", "SIZE", "HEALTH", "PROVED"), rows)
+    _findings((verdict.name, finding) for verdict in report.models for finding in verdict.findings)
+    _findings((None, finding) for finding in report.findings)
+    how = f", read {report.read}" if report.read else ""
+    rate = f", {format_bytes(report.bytes_read / report.seconds)}/s" if report.bytes_read and report.seconds else ""
+    _dim(f"level {report.level}: {format_bytes(report.bytes_read)} in {format_duration(report.seconds)}{rate}{how}")
+    if report.unread:
+        _dim(f"not read this time: {format_bytes(report.unread)}")
+    _next_after(report.damaged, of_vault=report.of == "vault")
+
+
+def _next_after(damaged: Sequence[Verdict], *, of_vault: bool) -> None:
+    for verdict in damaged:
+        verb = "backup" if of_vault else "repair"
+        name = verdict.name.short
+        _line(
+            f"  next: modelward {verb} {name}" if verdict.recoverable else f"  {name}: no source has good bytes of it"
+        )
+
+
+def _repair(report: RepairReport) -> None:
+    _facts(("store", report.store))
+    for note in report.notes:
+        _line(note)
+    if not report.plan.models and not report.unhealed:
+        _line("nothing to do: all that was asked for is there and good", _GOOD)
+    if report.dry_run:
+        _table(
+            ("MODEL", "STEP", "BYTES", "FROM"),
+            [_step_row(plan.model, step) for plan in report.plan.models for step in plan.steps],
+        )
+        _dim(f"would move {format_bytes(report.plan.bytes)}; nothing was changed")
+    else:
+        _table(("MODEL", "DONE", "BYTES", "FROM", "TIME"), [_action_row(report, action) for action in report.actions])
+    for action in report.actions:
+        if action.error:
+            _line(f"{action.model.short}: {action.error}", _BAD)
+    for left in report.unhealed:
+        _line(f"{left.model.short}: {describe(left.finding)}: {left.reason}", _BAD)
+        _line(f"  next: pull it again: ollama rm {left.model.short} && ollama pull {left.model.short}")
+    for verdict in report.models if report.actions else ():
+        _line(f"{verdict.name.short}: {_health(verdict.healthy, recoverable=verdict.recoverable)}")
+
+
+def _step_row(model: ModelName, step: Step) -> Row:
+    return (model.short, _step_text(step), format_bytes(step.bytes), step.source)
+
+
+def _action_row(report: RepairReport, action: Action) -> Row:
+    steps = [step for plan in report.plan.models if plan.model == action.model for step in plan.steps]
+    step = next(step for step in steps if type(step).__name__ == action.step and _target(step) == action.target)
+    done = "FAILED: " if action.error else ""
+    return (
+        action.model.short,
+        done + _step_text(step),
+        format_bytes(action.bytes_moved),
+        action.source,
+        format_duration(action.seconds),
+    )
+
+
+def _target(step: Step) -> str:
+    return str(step.model) if isinstance(step, PlaceManifest) else str(step.blob)
+
+
+def _step_text(step: Step) -> str:
+    match step:
+        case PlaceBlob():
+            return f"{'replace' if step.replaces else 'bring back'} blob {step.blob.short}"
+        case PatchBlob():
+            return f"{step.method.value}: blob {step.blob.short} {places(step.spans)}"
+        case PlaceManifest():
+            return f"{'replace' if step.replaces else 'bring back'} the manifest (snapshot {step.snapshot})"
+        case FixOwner():
+            return f"owner and mode of blob {step.blob.short}"
+
+
+def _snapshots(lines: tuple[SnapshotLine, ...]) -> None:
+    rows = [
+        (
+            line.model.short,
+            line.id,
+            f"{line.created_at:%Y-%m-%d %H:%M}",
+            format_bytes(line.size),
+            line.manifest.short,
+            line.protection,
+            ("sound" if line.sound else "NOT SOUND") + (", in the trash" if line.trashed else ""),
+        )
+        for line in lines
+    ]
+    _table(("MODEL", "SNAPSHOT", "TAKEN (UTC)", "SIZE", "MODEL ID", "COPY", "STATE"), rows)
+    if not lines:
+        _line("no snapshots yet")
+        _line("  next: modelward backup")
+
+
+def _diff(report: DiffReport) -> None:
+    _facts(
+        ("from", f"{report.before.id} of {report.before.model.short}"),
+        ("to", f"{report.after.id} of {report.after.model.short}"),
+    )
+    rows = [
+        (
+            item.change,
+            item.media_type.rpartition(".")[2],
+            item.before.short if item.before else "",
+            item.after.short if item.after else "",
+            format_bytes(item.size_before),
+            format_bytes(item.size_after),
+        )
+        for item in report.differences
+    ]
+    _table(("CHANGE", "WHAT", "FROM", "TO", "SIZE FROM", "SIZE TO"), rows)
+    if not rows:
+        _line("the same blobs")
+
+
+def _forget(report: ForgetReport) -> None:
+    word = "would forget" if report.dry_run else "forgotten"
+    rows = [(snapshot.model.short, snapshot.id, "kept", ", ".join(why)) for snapshot, why in report.kept]
+    rows += [(snapshot.model.short, snapshot.id, word, "") for snapshot in report.forgotten]
+    _table(("MODEL", "SNAPSHOT", "OUTCOME", "WHY"), rows)
+    if report.forgotten and not report.dry_run:
+        _dim("in the trash until modelward prune; bring one back: modelward forget --undelete SNAPSHOT")
+
+
+def _undelete(snapshot: Snapshot) -> None:
+    _line(f"{snapshot.id} of {snapshot.model.short} is back", _GOOD)
+
+
+def _prune(report: PruneReport) -> None:
+    word = "would free" if report.dry_run else "freed"
+    _line(
+        f"{word} {format_bytes(report.bytes_freed)}: {len(report.records)} version(s), {len(report.objects)} object(s)"
+    )
+    if report.quarantine_freed:
+        _line(f"{format_bytes(report.quarantine_freed)} of replaced damaged files")
+
+
+def _config(report: Any) -> None:  # noqa: ANN401 - modelward.config.Resolved, which only bootstrap loads
+    _table(
+        ("SETTING", "VALUE", "FROM", "MEANING"),
+        [(origin.name, origin.value, origin.origin, origin.help) for origin in report.origins],
+    )
+
+
+def show_protection(name: ModelName, verb: str, *, changed: bool, json: bool) -> None:
+    """Print what release or protect did."""
+    if json:
+        typer.echo(document(verb, {"name": name, "changed": changed}))
+        return
+    state = "released: its deletion is no damage any more" if verb == "release" else "protected"
+    _line(f"{name.short} is {state}" if changed else f"{name.short} was {verb}ed already", _GOOD)
+    if verb == "release":
+        _dim(f"its versions stay: bring it back with modelward restore {name.short}")
+
+
+_TEXT: dict[str, Callable[[Any], None]] = {
+    "status": _status,
+    "backup": _backup,
+    "verify": _verify,
+    "repair": _repair,
+    "restore": _repair,
+    "snapshots": _snapshots,
+    "diff": _diff,
+    "forget": _forget,
+    "undelete": _undelete,
+    "prune": _prune,
+    "config": _config,
+}
+
+
+# Pieces.
+
+
+def _health(healthy: bool | None, *, recoverable: bool) -> str:  # noqa: FBT001 - the axis itself
+    if healthy is None:
+        return "not proved yet"
+    if healthy:
+        return "healthy" if recoverable else "healthy, no copy"
+    return "DAMAGED, repairable" if recoverable else "DAMAGED, no source"
+
+
+def _ago(when: datetime | None) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}" if when is not None else "never"
+
+
+def _facts(*pairs: tuple[str, str]) -> None:
+    for name, value in pairs:
+        if value:
+            _dim(f"{name:>6}  {value}")
+
+
+def _findings(found: Iterable[tuple[ModelName | None, Finding]]) -> None:
+    shown: set[str] = set()
+    for name, finding in found:
+        text = f"{name.short}: {describe(finding)}" if name is not None else describe(finding)
+        if text not in shown:
+            _line(text, _BAD if finding.damage else None)
+        shown.add(text)
+
+
+def _table(head: Row, rows: Sequence[Row]) -> None:
+    """Columns as wide as their widest cell; nothing is wrapped or cut, so that it can be searched and piped."""
+    if not rows:
+        return
+    widths = [max(len(printable(row[i])) for row in (head, *rows)) for i in range(len(head))]
+    for row in (head, *rows):
+        cells = [printable(cell).ljust(width) for cell, width in zip(row, widths, strict=True)]
+        typer.secho("  ".join(cells).rstrip(), bold=row is head, fg=_row_colour(row))
+
+
+def _row_colour(row: Row) -> str | None:
+    return _BAD if any(cell.startswith(("DAMAGED", "FAILED", "refused", "NOT SOUND")) for cell in row) else None
+
+
+def _line(text: str, colour: str | None = None) -> None:
+    typer.secho(printable(text), fg=colour)
+
+
+def _dim(text: str) -> None:
+    typer.secho(printable(text), fg=_DIM)

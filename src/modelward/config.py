@@ -1,0 +1,267 @@
+"""The one list of settings, and the one precedence: flag, environment, file, default."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from modelward.domain.errors import BadSetting
+from modelward.domain.name import ModelName
+from modelward.domain.units import parse_bytes, parse_duration
+
+PREFIX = "MODELWARD_"
+FILE_NAME = "modelward.toml"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting with its value, parsed."""
+
+    store: str
+    vault: str
+    models: tuple[ModelName, ...]
+    ollama_host: str
+    keep_last: int
+    keep_daily: int
+    keep_weekly: int
+    keep_within: timedelta | None
+    trash_days: int
+    limit_rate: int
+    threads: int
+    buffered: bool
+    sample_percent: float
+    lock_wait: timedelta
+    reserve: int
+    log_level: str
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting as text, where its value comes from, and what it means."""
+
+    name: str
+    value: str
+    origin: str
+    environment: str
+    help: str
+
+
+class Resolved(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings, and the origin of each."""
+
+    settings: Settings
+    origins: tuple[Origin, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A setting's name, what it means, its default as text, how its text is read, and names of others for it."""
+
+    name: str
+    help: str
+    default: str
+    parse: Callable[[str], Any]
+    also: str = ""
+
+    @property
+    def environment(self) -> tuple[str, ...]:
+        """The environment names, the one that wins first."""
+        return (PREFIX + self.name.upper(), *((self.also,) if self.also else ()))
+
+
+def _text(text: str) -> str:
+    return text.strip().strip("\"'").strip()
+
+
+def _whole(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise BadSetting("not a whole number from 0 up", next_step="write for example 5")
+    return int(text)
+
+
+def _percent(text: str) -> float:
+    try:
+        number = float(text.strip().removesuffix("%"))
+    except ValueError:
+        number = -1.0
+    if not 0 < number <= 100:
+        raise BadSetting("not a percentage above 0 up to 100", next_step="write for example 5")
+    return number
+
+
+def _yes(text: str) -> bool:
+    word = text.strip().lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("", "0", "false", "no", "off"):
+        return False
+    raise BadSetting("not yes or no", next_step="write true or false")
+
+
+def _names(text: str) -> tuple[ModelName, ...]:
+    return tuple(ModelName.parse(part) for part in text.split(",") if part.strip())
+
+
+def _within(text: str) -> timedelta | None:
+    return parse_duration(text) if text.strip() else None
+
+
+def _level(text: str) -> str:
+    word = text.strip().lower()
+    if word not in ("debug", "info", "warning", "error"):
+        raise BadSetting("not a log level", next_step="write debug, info, warning or error")
+    return word
+
+
+SETTINGS = (
+    Setting(name="store", help="the store's folder; empty: find it", default="", parse=_text, also="OLLAMA_MODELS"),
+    Setting(name="vault", help="the vault's folder", default="", parse=_text),
+    Setting(name="models", help="protected models, by comma; empty: all", default="", parse=_names, also="MODEL"),
+    Setting(name="ollama_host", help="where the server listens", default="", parse=_text, also="OLLAMA_HOST"),
+    Setting(
+        name="keep_last",
+        help="distinct versions to keep of a model",
+        default="5",
+        parse=_whole,
+        also="BACKUP_RETENTION_COUNT",
+    ),
+    Setting(name="keep_daily", help="days of which to keep the newest version", default="0", parse=_whole),
+    Setting(name="keep_weekly", help="weeks of which to keep the newest version", default="0", parse=_whole),
+    Setting(name="keep_within", help="keep every version younger than this", default="", parse=_within),
+    Setting(name="trash_days", help="days that forgotten versions can be brought back", default="14", parse=_whole),
+    Setting(name="limit_rate", help="bytes a second to read at most; 0: no limit", default="0", parse=parse_bytes),
+    Setting(name="threads", help="threads that read and hash; 0: by cores", default="0", parse=_whole),
+    Setting(name="buffered", help="read through the page cache", default="false", parse=_yes),
+    Setting(name="sample_percent", help="share of a full pass that a sample reads", default="5", parse=_percent),
+    Setting(name="lock_wait", help="how long to wait for another writer", default="10s", parse=parse_duration),
+    Setting(name="reserve", help="bytes to leave free on every disk written to", default="64MiB", parse=parse_bytes),
+    Setting(
+        name="log_level",
+        help="events from this level up are logged to standard error",
+        default="warning",
+        parse=_level,
+        also="LOG_LEVEL",
+    ),
+)
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def resolve(flags: Mapping[str, str], environ: Mapping[str, str], *, platform: str, home: Path, cwd: Path) -> Resolved:
+    """Every setting from the first place that gives it. Raises BadSetting for an unknown name or a bad value."""
+    path = _file(flags, environ, platform, home, cwd)
+    in_file = _read(path) if path is not None else {}
+    _refuse_unknown(environ, in_file, path)
+    found = {setting.name: _find(setting, flags, environ, in_file, path) for setting in SETTINGS}
+    if not found["vault"][0]:
+        found["vault"] = (str(default_vault(path, environ, platform, home)), "default")
+    parsed = {name: _parse(_BY_NAME[name], *given) for name, given in found.items()}
+    settings = msgspec.convert(parsed, Settings, dec_hook=_keep)
+    origins = tuple(
+        Origin(
+            name=setting.name,
+            value=found[setting.name][0],
+            origin=found[setting.name][1],
+            environment=" or ".join(setting.environment),
+            help=setting.help,
+        )
+        for setting in SETTINGS
+    )
+    return Resolved(settings=settings, origins=origins)
+
+
+def default_vault(path: Path | None, environ: Mapping[str, str], platform: str, home: Path) -> Path:
+    """``model_backups`` beside the settings file, else in the platform's data folder."""
+    return (path.parent if path is not None else data_folder(environ, platform, home)) / "model_backups"
+
+
+def data_folder(environ: Mapping[str, str], platform: str, home: Path) -> Path:
+    """Where a program of this platform keeps its user's data."""
+    if platform == "darwin":
+        return home / "Library" / "Application Support" / "modelward"
+    if platform == "win32":
+        return Path(environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "modelward"
+    return Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "modelward"
+
+
+def _config_folder(environ: Mapping[str, str], platform: str, home: Path) -> Path:
+    if platform in ("darwin", "win32"):
+        return data_folder(environ, platform, home)
+    return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "modelward"
+
+
+def _file(flags: Mapping[str, str], environ: Mapping[str, str], platform: str, home: Path, cwd: Path) -> Path | None:
+    """The settings file: the one that was named (it has to be there), else the first that is found."""
+    if named := flags.get("config") or environ.get(f"{PREFIX}CONFIG"):
+        path = Path(named).expanduser().absolute()
+        if not path.is_file():
+            raise BadSetting("no such settings file", thing=path, next_step="check --config or MODELWARD_CONFIG")
+        return path
+    places = (cwd / FILE_NAME, _config_folder(environ, platform, home) / FILE_NAME)
+    return next((path for path in places if path.is_file()), None)
+
+
+def _read(path: Path) -> dict[str, str]:
+    import tomllib  # only where there is a file
+
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadSetting(f"cannot be read: {error}", thing=path, next_step="mend the file: it is TOML") from error
+    return {name: _as_text(value) for name, value in values.items()}
+
+
+def _as_text(value: object) -> str:
+    """A TOML value as the text that the setting's parser takes; a list as its items with commas."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _refuse_unknown(environ: Mapping[str, str], in_file: Mapping[str, str], path: Path | None) -> None:
+    for name in in_file:
+        if name not in _BY_NAME:
+            _unknown(name, str(path), list(_BY_NAME))
+    known = [setting.environment[0] for setting in SETTINGS]
+    for name in environ:
+        if name.startswith(PREFIX) and name not in (*known, f"{PREFIX}CONFIG", f"{PREFIX}DEBUG"):
+            _unknown(name, "the environment", known)
+
+
+def _unknown(name: str, where: str, known: list[str]) -> None:
+    near = get_close_matches(name, known, n=2, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "list them with: modelward config"
+    raise BadSetting(f"unknown setting in {where}", thing=name, next_step=hint)
+
+
+def _find(
+    setting: Setting,
+    flags: Mapping[str, str],
+    environ: Mapping[str, str],
+    in_file: Mapping[str, str],
+    path: Path | None,
+) -> tuple[str, str]:
+    """The setting's text and its origin."""
+    if setting.name in flags:
+        return flags[setting.name], f"flag --{setting.name.replace('_', '-')}"
+    for name in setting.environment:
+        if environ.get(name):
+            return environ[name], f"environment {name}"
+    if setting.name in in_file:
+        return in_file[setting.name], f"file {path}"
+    return setting.default, "default"
+
+
+def _keep(_: type, value: object) -> object:
+    """What a parser made is of the right type already."""
+    return value
+
+
+def _parse(setting: Setting, text: str, origin: str) -> object:
+    try:
+        return setting.parse(text)
+    except BadSetting as error:
+        raise BadSetting(
+            f"{text!r} is {error.what}", thing=f"{setting.name} ({origin})", next_step=error.next_step
+        ) from error

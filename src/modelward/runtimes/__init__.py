@@ -1,0 +1,1 @@
+"""The servers that answer prompts, each behind the Runtime port."""

@@ -1,0 +1,40 @@
+"""What tests of Modelward, and of programs that use it, are made of: stores, damage, a clock, a tiny real model.
+
+Needs the standard library only.
+"""
+
+from modelward.testing.clock import FrozenClock
+from modelward.testing.corrupt import (
+    Damage,
+    delete,
+    empty,
+    extend,
+    flip_bit,
+    garble,
+    random_damage,
+    swap,
+    truncate,
+    zero,
+)
+from modelward.testing.gguf import tiny_gguf
+from modelward.testing.store import FakeStore, ManifestInfo
+from modelward.testing.trees import Entry, fingerprint
+
+__all__ = [
+    "Damage",
+    "Entry",
+    "FakeStore",
+    "FrozenClock",
+    "ManifestInfo",
+    "delete",
+    "empty",
+    "extend",
+    "fingerprint",
+    "flip_bit",
+    "garble",
+    "random_damage",
+    "swap",
+    "tiny_gguf",
+    "truncate",
+    "zero",
+]

@@ -1,0 +1,127 @@
+"""With the real Ollama: its served model is damaged in every way, and healed without a restart of the server."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelward.testing import corrupt, fingerprint, tiny_gguf
+from tests.ollama_server import OllamaServer, running_ollama
+
+pytestmark = pytest.mark.ollama
+MIB = 1 << 20
+
+
+class Stage:
+    """A running server with one model of 12 MiB, and the program ``modelward`` beside it."""
+
+    def __init__(self, server: OllamaServer, base: Path) -> None:
+        self.server, self.base = server, base
+        self.store, self.vault = base / "models", base / "vault"
+        gguf = base / "tiny.gguf"
+        gguf.write_bytes(tiny_gguf(at_least_bytes=12 * MIB))
+        (base / "Modelfile").write_text(f"FROM {gguf}\nTEMPLATE {{{{ .Prompt }}}}\nPARAMETER temperature 0\n")
+        made = server.run("create", "llama3", "-f", str(base / "Modelfile"))
+        assert made.returncode == 0, made.stderr
+        self.answer = server.generate("llama3")
+
+    def modelward(self, *words: str) -> tuple[int, str]:
+        """Run the program as a user does; its exit code and what it printed."""
+        environ = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "HOME": str(self.base),
+            "OLLAMA_HOST": self.server.url,
+            "MODELWARD_STORE": str(self.store),
+            "MODELWARD_VAULT": str(self.vault),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "modelward", *words], env=environ, capture_output=True, text=True, check=False
+        )
+        print(f"$ modelward {' '.join(words)}\n{done.stdout}{done.stderr}[exit {done.returncode}]")
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout
+
+    @property
+    def blob(self) -> Path:
+        """The weights' file."""
+        return max(self.store.glob("blobs/*"), key=lambda path: path.stat().st_size)
+
+    @property
+    def manifest(self) -> Path:
+        """The model's manifest."""
+        return self.store / "manifests" / "registry.ollama.ai" / "library" / "llama3" / "latest"
+
+    def works(self) -> None:
+        """The model is listed and gives its answer."""
+        listed = self.server.run("list").stdout
+        print("$ ollama list\n" + listed)
+        assert "llama3:latest" in listed
+        assert self.server.generate("llama3") == self.answer
+        print(f"answer: {self.answer!r}")
+
+
+@pytest.fixture
+def stage(ollama_server: OllamaServer, tmp_path: Path) -> Stage:
+    """The stage, with the model backed up by the main job."""
+    stage = Stage(ollama_server, tmp_path)
+    assert stage.modelward("run")[0] == 0
+    return stage
+
+
+def test_a_zeroed_range_of_the_served_model_is_found_and_healed(stage: Stage) -> None:
+    """4 MiB of zeros, size kept, page cache warm, model in memory: the span is named, one repair, it answers."""
+    corrupt.zero(stage.blob, 5 * MIB, 4 * MIB)
+    code, printed = stage.modelward("verify", "--json")
+    model = json.loads(printed)["models"][0]
+    assert (code, model["healthy"], model["recoverable"]) == (1, False, True)
+    assert model["findings"][0]["spans"] == [[5 * MIB, 4 * MIB]]
+    pid = stage.server.pid
+    assert stage.modelward("repair")[0] == 0
+    assert stage.server.pid == pid
+    assert stage.modelward("verify")[0] == 0
+    stage.works()
+
+
+DAMAGES: dict[str, Callable[[Stage], object]] = {
+    "manifest deleted": lambda stage: stage.manifest.unlink(),
+    "manifest emptied": lambda stage: corrupt.empty(stage.manifest),
+    "blob deleted": lambda stage: stage.blob.unlink(),
+    "blob truncated": lambda stage: corrupt.truncate(stage.blob, 7 * MIB + 3),
+    "blob grown": lambda stage: corrupt.extend(stage.blob, b"garbage"),
+    "one bit flipped": lambda stage: corrupt.flip_bit(stage.blob, 9 * MIB, 4),
+    "all gone by ollama rm": lambda stage: stage.server.run("rm", "llama3"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_every_damage_of_a_served_model_heals(stage: Stage, damage: Callable[[Stage], object]) -> None:
+    """Found by verify, healed by repair (by restore where the store was emptied), listed, and answering again."""
+    before = fingerprint(stage.store, ignore=".modelward")
+    damage(stage)
+    assert stage.modelward("verify")[0] == 1
+    code, _ = stage.modelward("repair")
+    if code == 2:
+        # The store's only model went with all its blobs: such a store is filled only when the user says so (I1).
+        assert stage.modelward("restore", "llama3")[0] == 0
+    assert fingerprint(stage.store, ignore=".modelward") == before
+    stage.works()
+    assert stage.modelward("verify")[0] == 0
+
+
+def test_the_servers_start_up_prune_leaves_ours_alone(stage: Stage) -> None:
+    """What a repair leaves in the store survives a start with pruning on, and the model does too (G1)."""
+    corrupt.zero(stage.blob, MIB, 100)
+    assert stage.modelward("repair")[0] == 0
+    kept = fingerprint(stage.store)
+    old = stage.blob.stat().st_mtime - 7200
+    for path in stage.store.rglob("*"):
+        os.utime(path, (old, old))
+    stage.server.stop()
+    with running_ollama(stage.store, stage.base / "second", env={"OLLAMA_NOPRUNE": ""}) as pruning:
+        assert fingerprint(stage.store) == kept
+        assert pruning.generate("llama3") == stage.answer
