@@ -142,8 +142,13 @@ class VaultWriter(Protocol):
         proved first, and replaced when it is bad (W3). Raises HashMismatch, ChangedWhileRead, ReadFailed, DiskFull.
         """
 
-    def add_snapshot(self, model: ModelName, manifest: Manifest, store: str, owner: Owner) -> Snapshot:
-        """Add manifest, wrapper and record, in the order of W2; every blob has been added before."""
+    def add_snapshot(
+        self, model: ModelName, manifest: Manifest, store: str, owner: Owner, newest: Snapshot | None = None
+    ) -> Snapshot:
+        """Add manifest, wrapper and record, in the order of W2; every blob has been added before.
+
+        ``newest`` is the model's newest record: when it is of the same version, it is returned and none is added.
+        """
 
     def forget(self, snapshots: Sequence[Snapshot]) -> None:
         """Move records to the trash."""

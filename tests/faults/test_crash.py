@@ -11,7 +11,8 @@ from modelward import durable
 from modelward.domain.errors import ModelwardError, VaultMissing
 from modelward.domain.reading import Level
 from modelward.domain.snapshot import Snapshot
-from modelward.services.retention import is_sound, prune
+from modelward.services.retention import prune
+from modelward.services.sound import is_sound
 from modelward.services.verify_vault import verify_vault
 from tests.faults.scripted import Crash, ScriptedOs, count_calls
 from tests.faults.verbs import VERBS, Verb
@@ -84,14 +85,20 @@ def test_killed_at_every_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, v
         finish(place, verb)
 
 
+@pytest.mark.parametrize("stride", [pytest.param(1, marks=pytest.mark.campaign), 9])
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
-def test_an_error_at_every_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: Verb, error: int) -> None:
-    """The n-th call fails once, for every third n: a typed error or a finished verb, and nothing lost (W1, D1)."""
+def test_an_error_at_the_nth_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: Verb, error: int, stride: int
+) -> None:
+    """The n-th call fails once: a typed error or a finished verb, and nothing lost (W1, D1).
+
+    Every n in the campaign; otherwise every ninth, other ones for each error.
+    """
     probe = Place(tmp_path / "probe")
     verb.prepare(probe)
     total = count_calls(monkeypatch, lambda: verb.work(probe))
-    for at in points(total, ERRORS.index(error) % 3, 3):
+    for at in points(total, ERRORS.index(error) * 2 % stride, stride):
         place = Place(tmp_path / f"at{at}")
         verb.prepare(place)
         before = acknowledged(place)
@@ -113,7 +120,7 @@ def test_a_disk_that_stays_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     probe = Place(tmp_path / "probe")
     verb.prepare(probe)
     total = count_calls(monkeypatch, lambda: verb.work(probe))
-    for at in range(1, total + 1, 5):
+    for at in range(1, total + 1, 11):
         place = Place(tmp_path / f"at{at}")
         verb.prepare(place)
         before = acknowledged(place)

@@ -295,3 +295,24 @@ def test_rot_in_the_vault_that_the_store_cannot_heal(place: Place) -> None:
     corrupt.flip_bit(blob, CHUNK + 1, 1)
     weights_path(place).unlink()
     assert verify_vault(place.site(), (), Level.FULL).exit_code == 3
+
+
+@pytest.mark.parametrize("which", ["wrapper", "manifest", "chunk list", "empty config"])
+def test_rot_in_the_vaults_small_objects_is_found_and_stored_anew(place: Place, which: str) -> None:
+    """Every object class of the vault is verified; the next backup mends it without a second record (S1, W3)."""
+    backup(place.site(), ())
+    vault = place.site().the_vault()
+    content = vault.content(next(s for s in vault.snapshots() if s.model == LLAMA))
+    digest = {
+        "wrapper": content.snapshot.wrapper,
+        "manifest": content.snapshot.manifest,
+        "chunk list": next(iter(content.wrapper.chunk_lists.values())).digest,
+        "empty config": content.wrapper.objects[0].digest,
+    }[which]
+    corrupt.flip_bit(place.vault / "blobs" / "sha256" / digest.hex, 1, 1)
+    report = verify_vault(place.site(), (), Level.FULL)
+    assert report.exit_code == 1
+    place.clock.advance(minutes=5)
+    backup(place.site(), ())
+    assert verify_vault(place.site(), (), Level.FULL).exit_code == 0
+    assert len(place.site().the_vault().snapshots()) == 2

@@ -18,6 +18,7 @@ from modelward.scan import file_id
 from modelward.services.expect import Expected, expected_models
 from modelward.services.identity import record, store_findings
 from modelward.services.site import Site
+from modelward.services.sound import is_sound
 
 _TRIES = 3
 
@@ -157,12 +158,7 @@ class _Backup:
     def _has(self, name: ModelName, manifest: Manifest) -> bool:
         """Whether the newest snapshot is this very version, and the vault vouches for all of it."""
         latest = self._latest.get(name)
-        return (
-            latest is not None
-            and latest.manifest == manifest.digest
-            and self._vault.intact(manifest.digest, len(manifest.raw))
-            and all(self._vault.intact(blob.digest, blob.size) for blob in manifest.blobs)
-        )
+        return latest is not None and latest.manifest == manifest.digest and is_sound(self._vault, latest)
 
     def _amiss(self, blob: Layer) -> Finding | None:
         """What the folder entry already shows."""
@@ -190,7 +186,7 @@ class _Backup:
 
     def _keep(self, name: ModelName, manifest: Manifest, result: BackupResult) -> BackupResult:
         owner = self._inventory.models[name].owner
-        snapshot = self._writer.add_snapshot(name, manifest, self._site.store.path, owner)
+        snapshot = self._writer.add_snapshot(name, manifest, self._site.store.path, owner, self._latest.get(name))
         self._writer.audit("backup", model=name, snapshot=snapshot.id, bytes=result.bytes_moved)
         self._site.progress.say("snapshot_stored", model=str(name), snapshot=snapshot.id, bytes=result.bytes_moved)
         return BackupResult(

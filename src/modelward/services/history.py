@@ -7,8 +7,8 @@ from modelward.domain.outcome import Difference, DiffReport, SnapshotLine
 from modelward.domain.snapshot import Snapshot, pick
 from modelward.domain.store import Protection
 from modelward.mounts import protection
-from modelward.services.retention import is_sound
 from modelward.services.site import Site
+from modelward.services.sound import is_sound
 
 
 def list_snapshots(site: Site, asked: tuple[ModelName, ...]) -> tuple[SnapshotLine, ...]:

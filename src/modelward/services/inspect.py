@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -134,17 +134,24 @@ class Inspector:
         return found if found is not None and found.size == task.size else None
 
     def _read_whole(self, tasks: list[Task]) -> None:
-        if len(tasks) < 2:
-            for task in tasks:
-                self._one(task, None)
-            return
-        with ThreadPoolExecutor(os.cpu_count() or 1) as lanes:
+        """Blobs that have to be hashed from end to end: one lane a core, each takes the next one."""
+        left = iter(tasks)
+        lanes = min(len(tasks), os.cpu_count() or 1)
+        with ThreadPoolExecutor(max(1, lanes)) as pool:
             try:
-                for done in [lanes.submit(self._one, task, None) for task in tasks]:
-                    done.result()
+                for lane in [pool.submit(self._lane, left) for _ in range(lanes)]:
+                    lane.result()
             except BaseException:
                 self._reading.stop.set()
                 raise
+
+    def _lane(self, left: Iterator[Task]) -> None:
+        while True:
+            with self._lock:
+                task = next(left, None)
+            if task is None:
+                return
+            self._one(task, None)
 
     @property
     def cursor(self) -> Cursor | None:

@@ -11,6 +11,7 @@ from modelward.domain.retention import ForgetPlan, Policy, plan_forget, plan_pru
 from modelward.domain.snapshot import Snapshot, Trashed, pick
 from modelward.ports import Vault
 from modelward.services.site import Site
+from modelward.services.sound import is_sound
 
 
 def forget(site: Site, asked: tuple[ModelName, ...], policy: Policy, *, dry_run: bool = False) -> ForgetReport:
@@ -37,15 +38,6 @@ def _report(plan: ForgetPlan, *, dry_run: bool) -> ForgetReport:
     return ForgetReport(
         kept=tuple((kept.snapshot, kept.reasons) for kept in plan.keep), forgotten=plan.forget, dry_run=dry_run
     )
-
-
-def is_sound(vault: Vault, snapshot: Snapshot) -> bool:
-    """Whether the vault vouches for every byte of a snapshot, by its receipts."""
-    try:
-        content = vault.content(snapshot)
-    except ModelwardError:
-        return False
-    return all(vault.intact(item.digest, item.size) for item in content.wrapper.objects)
 
 
 def undelete(site: Site, wanted: str) -> Snapshot:

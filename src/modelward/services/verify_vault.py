@@ -4,13 +4,12 @@ from collections.abc import Iterable, Mapping
 
 from modelward.domain.digest import Digest
 from modelward.domain.errors import ModelwardError, UnknownModel
-from modelward.domain.finding import Finding
 from modelward.domain.name import ModelName
 from modelward.domain.reading import Level
 from modelward.domain.snapshot import Snapshot
 from modelward.domain.store import BlobStat
 from modelward.domain.verdict import Report, Verdict, health
-from modelward.domain.wrapper import Object
+from modelward.domain.wrapper import EMPTY_DIGEST, Object
 from modelward.ports import Vault
 from modelward.services.inspect import Inspection, Inspector, Shelf
 from modelward.services.site import Site
@@ -83,30 +82,43 @@ def _inspect(
 
 def _verdicts(site: Site, named: dict[Snapshot, list[Object]], inspection: Inspection) -> Iterable[Verdict]:
     """One verdict a model over all its snapshots."""
-    for name in sorted({snapshot.model for snapshot in named}):
-        mine = {item.digest: item for snapshot, items in named.items() if snapshot.model == name for item in items}
-        findings = tuple(finding for blob in mine for finding in inspection.findings.get(blob, ()))
-        proved, since = inspection.proof_of(mine)
+    mine: dict[ModelName, dict[Digest, int]] = {}
+    for snapshot, objects in named.items():
+        mine.setdefault(snapshot.model, {}).update((item.digest, item.size) for item in objects)
+    served = _served(site)
+    for name, sizes in sorted(mine.items()):
+        findings = tuple(finding for blob in sizes for finding in inspection.findings.get(blob, ()))
+        proved, since = inspection.proof_of(sizes)
         yield Verdict(
             name=name,
             healthy=health(findings, proved=proved),
-            recoverable=_in_store(site, findings),
-            size=sum(item.size for item in mine.values()),
+            recoverable=all(getattr(finding, "blob", None) in served for finding in findings if finding.damage),
+            size=sum(sizes.values()),
             verified_at=since,
             findings=findings,
         )
 
 
-def _in_store(site: Site, findings: Iterable[Finding]) -> bool:
-    """Whether the store still serves proved bytes of everything that is damaged in the vault."""
-    inventory = site.store.inventory()
-    receipts = site.ledgers.ledger(site.store_key).receipts
-    manifests = {model.manifest.digest for model in inventory.models.values()}
-    for finding in findings:
-        blob = getattr(finding, "blob", None)
-        if not isinstance(blob, Digest) or blob in manifests:
-            continue
-        found, receipt = inventory.blobs.get(blob), receipts.get(blob.hex)
-        if found is None or receipt is None or not receipt.holds_for(found.file):
-            return False
-    return True
+def _served(site: Site) -> frozenset[Digest]:
+    """What the store can give the vault back: proved blobs, and manifests, from which backup makes the rest anew."""
+    inventory, receipts = site.store.inventory(), site.ledgers.ledger(site.store_key).receipts
+    blobs = {
+        blob
+        for blob, found in inventory.blobs.items()
+        if (receipt := receipts.get(blob.hex)) is not None and receipt.holds_for(found.file)
+    }
+    derived = {EMPTY_DIGEST}
+    for snapshot in site.the_vault().snapshots():
+        model = inventory.models.get(snapshot.model)
+        if model is not None and model.manifest.digest == snapshot.manifest:
+            derived |= {snapshot.manifest, snapshot.wrapper, *_chunk_lists(site, snapshot, blobs)}
+    return frozenset(blobs | derived)
+
+
+def _chunk_lists(site: Site, snapshot: Snapshot, blobs: set[Digest]) -> set[Digest]:
+    """The chunk lists of blobs that the store still proves."""
+    try:
+        lists = site.the_vault().content(snapshot).wrapper.chunk_lists
+    except ModelwardError:
+        return set()
+    return {item.digest for blob, item in lists.items() if blob in blobs}

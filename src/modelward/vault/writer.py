@@ -207,7 +207,9 @@ class LocalVaultWriter:
 
     # Snapshots.
 
-    def add_snapshot(self, model: ModelName, manifest: Manifest, store: str, owner: Owner) -> Snapshot:
+    def add_snapshot(
+        self, model: ModelName, manifest: Manifest, store: str, owner: Owner, newest: Snapshot | None = None
+    ) -> Snapshot:
         """Add manifest, wrapper and record; each is durable before the next names it (W2)."""
         self._add_object(EMPTY_CONFIG)
         self._add_object(manifest.raw)
@@ -217,6 +219,9 @@ class LocalVaultWriter:
         self._layout.blobs.sync()
         wrapper = self._add_object(wrapped)
         self._layout.blobs.sync()
+        if newest is not None and newest.wrapper == wrapper.digest:
+            # The same version, some of whose objects had to be stored anew: no second record of it (S1).
+            return newest
         now = self._clock.now().replace(microsecond=0)
         snapshot = Snapshot(
             id=snapshot_id(now, model, wrapper.digest),
