@@ -201,6 +201,13 @@ class Vault(Protocol):
     def intact(self, blob: Digest, size: int) -> bool:
         """Whether the object is there, of this size, and unchanged since it was last proved."""
 
+    def holds(self, blob: Digest, size: int) -> bool:
+        """Whether the object is there, of this size, and was good when it was last read.
+
+        Weaker than ``intact``: a vault that was copied to another disk holds its objects, and proves them when
+        they are read. One that was found damaged is not held.
+        """
+
     def objects(self) -> Mapping[Digest, BlobStat]:
         """Every object that lies in the vault, by its folder entry."""
 

@@ -1,16 +1,19 @@
 """Restore brings a named or the newest provable version back, exactly, where the user wants it."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from modelward.domain.errors import NotRepairable, UnknownModel, UnknownSnapshot
 from modelward.domain.name import ModelName
-from modelward.domain.receipt import LedgerChange
+from modelward.domain.reading import Level
 from modelward.services.backup import backup
+from modelward.services.repair import repair
 from modelward.services.restore import restore
-from modelward.testing import FakeStore, fingerprint
+from modelward.services.verify import verify
+from modelward.testing import FakeStore, corrupt, fingerprint
 from tests.places import Place
 
 CHUNK = 1 << 20
@@ -78,7 +81,7 @@ def test_it_falls_back_to_an_older_version_and_says_so(place: Place) -> None:
     """A newest version that the vault cannot prove is passed over, by name."""
     newest = place.site().the_vault().content(place.site().the_vault().snapshots()[0])
     blob = max(newest.manifest.blobs, key=lambda item: item.size).digest
-    place.site().ledgers.update("vault", LedgerChange(dropped=frozenset({blob.hex})))
+    corrupt.flip_bit(place.vault / "blobs" / "sha256" / blob.hex, CHUNK, 1)
     report = restore(place.site(), LLAMA)
     assert served(place) == weights(1)
     assert "passed over" in report.notes[0]
@@ -126,3 +129,18 @@ def test_root_gives_files_to_the_stores_owner(place: Place) -> None:
     restore(place.site(), LLAMA)
     for path in place.store.rglob("*"):
         assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235) or path.name == "lock", path
+
+
+def test_a_vault_that_was_copied_to_another_disk_heals_and_restores(place: Place) -> None:
+    """Its receipts are for other files: it is proved when it is read, and told to be no less recoverable (W3)."""
+    shutil.copytree(place.vault, place.base / "copy")
+    shutil.rmtree(place.vault)
+    (place.base / "copy").rename(place.vault)
+    weights_now = max(place.store.glob("blobs/*"), key=lambda path: path.stat().st_mtime_ns)
+    weights_now.unlink()
+    assert verify(place.site(), (), Level.QUICK).exit_code == 1
+    assert repair(place.site(), ()).exit_code == 0
+    for path in place.store.glob("blobs/*"):
+        path.unlink()
+    assert restore(place.site(), LLAMA).exit_code == 0
+    assert served(place) == weights(2)

@@ -4,10 +4,10 @@ from modelward.domain.errors import ModelwardError, NotRepairable, UnknownModel
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import RepairReport
+from modelward.domain.reading import Level
 from modelward.domain.receipt import LedgerChange
 from modelward.domain.snapshot import Snapshot, pick
 from modelward.domain.store import Inventory
-from modelward.ports import Vault
 from modelward.services.expect import Expected
 from modelward.services.heal import Content
 from modelward.services.identity import require_known, store_findings
@@ -15,6 +15,7 @@ from modelward.services.inspect import Inspection, Inspector, Shelf, whole_tasks
 from modelward.services.repair import finish, plan_for
 from modelward.services.site import Site
 from modelward.services.verify import sizes_of
+from modelward.services.verify_vault import inspect_vault
 
 
 def restore(
@@ -25,7 +26,7 @@ def restore(
     A version that was named is never swapped for another: damage in it raises NotRepairable.
     """
     began = site.clock.monotonic()
-    snapshot, manifest, notes = _choose(site.the_vault(), name, wanted)
+    snapshot, manifest, notes = _choose(site, name, wanted)
     inventory = site.store.inventory()
     doubts = store_findings(site, inventory)
     present = inventory.models.get(name)
@@ -39,7 +40,8 @@ def restore(
     return finish(site, plan, contents, (name,), began=began, dry_run=dry_run, verb="restore", notes=notes)
 
 
-def _choose(vault: Vault, name: ModelName, wanted: str) -> tuple[Snapshot, Manifest, tuple[str, ...]]:
+def _choose(site: Site, name: ModelName, wanted: str) -> tuple[Snapshot, Manifest, tuple[str, ...]]:
+    vault = site.the_vault()
     mine = tuple(snapshot for snapshot in vault.snapshots() if snapshot.model == name)
     if not mine:
         raise UnknownModel(
@@ -48,7 +50,7 @@ def _choose(vault: Vault, name: ModelName, wanted: str) -> tuple[Snapshot, Manif
     notes: tuple[str, ...] = ()
     for snapshot in (pick(mine, wanted),) if wanted else mine:
         try:
-            return snapshot, _proved(vault, snapshot), notes
+            return snapshot, _proved(site, snapshot), notes
         except ModelwardError as error:
             notes = (*notes, f"version {snapshot.id} was passed over: {error}")
     raise NotRepairable(
@@ -58,12 +60,15 @@ def _choose(vault: Vault, name: ModelName, wanted: str) -> tuple[Snapshot, Manif
     )
 
 
-def _proved(vault: Vault, snapshot: Snapshot) -> Manifest:
-    """The snapshot's manifest, when the vault still vouches for every blob of it."""
+def _proved(site: Site, snapshot: Snapshot) -> Manifest:
+    """The snapshot's manifest, when the vault vouches for every blob of it; what it does not is read first."""
+    vault = site.the_vault()
     manifest = vault.content(snapshot).manifest
+    if not all(vault.intact(blob.digest, blob.size) for blob in manifest.blobs):
+        inspect_vault(site, sizes_of([manifest]), Level.FULL)
     for blob in manifest.blobs:
         if not vault.intact(blob.digest, blob.size):
-            raise NotRepairable("the vault does not vouch for a blob of it", thing=blob.digest)
+            raise NotRepairable("the vault's copy of a blob is not good", thing=blob.digest)
     return manifest
 
 

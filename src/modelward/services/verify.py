@@ -112,8 +112,8 @@ def _recoverable(vault: Vault | None, model: Expected, findings: Sequence[Findin
         return False
     damaged = {finding.blob for finding in findings if finding.damage and hasattr(finding, "blob")}
     wanted = [blob for blob in model.manifest.blobs if not damaged or blob.digest in damaged]
-    held = all(vault.intact(blob.digest, blob.size) for blob in wanted)
-    return held and (bool(damaged) or vault.intact(model.manifest.digest, len(model.manifest.raw)))
+    held = all(vault.holds(blob.digest, blob.size) for blob in wanted)
+    return held and (bool(damaged) or vault.holds(model.manifest.digest, len(model.manifest.raw)))
 
 
 def _owners(site: Site, stats: Mapping[Digest, BlobStat], sizes: Mapping[Digest, int]) -> list[WrongOwner]:

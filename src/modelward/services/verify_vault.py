@@ -28,8 +28,7 @@ def verify_vault(site: Site, asked: tuple[ModelName, ...], level: Level, *, samp
     stats = vault.objects()
     named = {snapshot: _objects(vault, stats, snapshot) for snapshot in _chosen(vault, asked)}
     sizes = {item.digest: item.size for items in named.values() for item in items}
-    inspection = _inspect(site, vault, stats, sizes, (level, sample_percent))
-    site.ledgers.update(KEY, inspection.change())
+    inspection = inspect_vault(site, sizes, level, sample_percent)
     return Report(
         path=vault.path,
         of="vault",
@@ -65,18 +64,14 @@ def _as_it_lies(stats: Mapping[Digest, BlobStat], digest: Digest) -> Object:
     return Object(digest=digest, size=stats[digest].file.size if digest in stats else 0)
 
 
-def _inspect(
-    site: Site,
-    vault: Vault,
-    stats: Mapping[Digest, BlobStat],
-    sizes: Mapping[Digest, int],
-    depth: tuple[Level, float],
-) -> Inspection:
-    inspector = Inspector(Shelf(blobs=vault, stats=stats), vault, site.ledgers.ledger(KEY), site.reading)
+def inspect_vault(site: Site, sizes: Mapping[Digest, int], level: Level, sample_percent: float = 100.0) -> Inspection:
+    """Inspect these objects of the vault; what was learned goes into its ledger."""
+    vault = site.the_vault()
+    inspector = Inspector(Shelf(blobs=vault, stats=vault.objects()), vault, site.ledgers.ledger(KEY), site.reading)
     inspector.quick(sizes)
-    level, sample_percent = depth
     if level is not Level.QUICK:
         read(inspector, inspector.candidates(sizes), level, sample_percent)
+    site.ledgers.update(KEY, inspector.result.change())
     return inspector.result
 
 

@@ -18,8 +18,8 @@ class VaultSource:
         self._vault = vault
 
     def offers(self, blobs: Iterable[tuple[Digest, int]]) -> frozenset[Digest]:
-        """The blobs that the vault still vouches for."""
-        return frozenset(blob for blob, size in blobs if self._vault.intact(blob, size))
+        """The blobs that the vault holds; what it gives is checked chunk by chunk."""
+        return frozenset(blob for blob, size in blobs if self._vault.holds(blob, size))
 
     def read(self, blob: Digest, offset: int, view: memoryview) -> int:
         """Fill ``view`` from the vault's file; returns how many bytes there were."""

@@ -153,6 +153,11 @@ class LocalVault:
         receipt = self.ledgers.ledger(KEY).receipts.get(blob.hex)
         return found is not None and found.st_size == size and receipt is not None and receipt.holds_for(id_of(found))
 
+    def holds(self, blob: Digest, size: int) -> bool:
+        """Whether the object is there, of this size, and was good when it was last read."""
+        found = self.layout.blobs.stat(blob.hex)
+        return found is not None and found.st_size == size and blob.hex in self.ledgers.ledger(KEY).receipts
+
     def objects(self) -> Mapping[Digest, BlobStat]:
         """Every object that lies in the vault, by its folder entry."""
         found = {}

@@ -85,8 +85,9 @@ class LocalVaultWriter:
         except (BlobMissing, DamageError):
             return b""
 
-    def _write_index(self, snapshots: Sequence[Snapshot]) -> None:
-        sizes = {digest: stat.file.size for digest, stat in self._vault.objects().items()}
+    def _write_index(self, snapshots: Sequence[Snapshot], without: Sequence[Digest] = ()) -> None:
+        gone = frozenset(without)
+        sizes = {digest: stat.file.size for digest, stat in self._vault.objects().items() if digest not in gone}
         staging, root = self._layout.staging, self._layout.root
         put_small(staging, root, index.CHECKSUMS, index.checksums(sizes))
         put_small(staging, root, index.NAME, index.build(snapshots, sizes))
@@ -256,12 +257,10 @@ class LocalVaultWriter:
         """Drop records first, then the index that names them, then the bytes."""
         remove(self._layout.trash, *(_record(item.snapshot) for item in trashed))
         with suppress(DiskFull):
-            # Derived, and written again below: a full disk must not keep us from making room on it (D1).
-            self._write_index(self._vault.snapshots())
+            # Derived, so a full disk must not keep us from making room on it (D1).
+            self._write_index(self._vault.snapshots(), without=objects)
         self._dropped |= {digest.hex for digest in objects}
-        freed = remove(self._layout.blobs, *(digest.hex for digest in objects))
-        self._write_index(self._vault.snapshots())
-        return freed
+        return remove(self._layout.blobs, *(digest.hex for digest in objects))
 
     def release_quarantine(self) -> int:
         """Drop damaged objects whose place holds proved bytes again, or that nothing names any more."""
