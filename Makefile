@@ -24,8 +24,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  ARGS=... is handed on; PYTHON=... chooses the interpreter for $(VENV)"
 
-run: $(VENV)/.ready ## protect this machine's models: back up, verify, show the status
-	@$(BIN)/modelward run $(ARGS)
+run: $(VENV)/.ready ## protect this machine's models, or a practice store where there are none
+	@$(BIN)/modelward run --practice practice $(ARGS)
 
 test: $(VENV)/.ready peers ## run the tests
 	@$(BIN)/python -m pytest -n auto -m "not campaign" $(ARGS)

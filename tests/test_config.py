@@ -9,11 +9,12 @@ from modelward.domain.errors import BadName, BadSetting
 from modelward.domain.name import ModelName
 
 
-def settle(tmp_path: Path, *, flags: dict[str, str] | None = None, file: str = "", **environ: str) -> Resolved:
-    """Resolve with these flags, this file in the current folder and this environment."""
+def settle(tmp_path: Path, *, file: str = "", keep_last: str = "", **environ: str) -> Resolved:
+    """Resolve with this file in the current folder, this environment, and perhaps the flag --keep-last."""
     if file:
         (tmp_path / "modelward.toml").write_text(file)
-    return resolve(flags or {}, environ, platform="linux", home=tmp_path / "home", cwd=tmp_path)
+    flags = {"keep_last": keep_last} if keep_last else {}
+    return resolve(flags, environ, platform="linux", home=tmp_path / "home", cwd=tmp_path)
 
 
 def origin(resolved: Resolved, name: str) -> str:
@@ -24,7 +25,7 @@ def origin(resolved: Resolved, name: str) -> str:
 def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> None:
     """The one precedence, with the origin of each value."""
     file = "keep_last = 2\ntrash_days = 3\nthreads = 4\n"
-    resolved = settle(tmp_path, flags={"keep_last": "9"}, file=file, MODELWARD_KEEP_LAST="8", MODELWARD_TRASH_DAYS="7")
+    resolved = settle(tmp_path, keep_last="9", file=file, MODELWARD_KEEP_LAST="8", MODELWARD_TRASH_DAYS="7")
     settings = resolved.settings
     assert (settings.keep_last, settings.trash_days, settings.threads, settings.keep_daily) == (9, 7, 4, 0)
     assert origin(resolved, "keep_last") == "flag --keep-last"

@@ -48,7 +48,8 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
     with ExitStack() as stack:
         if request.param == "fake":
             fake = stack.enter_context(FakeOllama(models).running())
-            url, load = fake.url, lambda: fake.memory.append("llama3:latest")
+            url = fake.url
+            load: Callable[[], object] = lambda: fake.memory.append("llama3:latest")  # noqa: E731
         else:
             program = shutil.which(request.param)
             if program is None:
@@ -56,7 +57,8 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
             server = OllamaServer(program, models, tmp_path / "home")
             server.start()
             stack.callback(server.stop)
-            url, load = server.url, lambda: server.ask("/api/generate", {"model": "llama3", "stream": False})
+            url = server.url
+            load = lambda: server.ask("/api/generate", {"model": "llama3", "stream": False})  # noqa: E731
         yield Served(OllamaRuntime(parse_host(url), SystemClock()), models, load)
 
 
