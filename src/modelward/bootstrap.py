@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from modelward import config
-from modelward.domain.errors import VaultMissing
+from modelward.domain.errors import BadSetting, VaultMissing
 from modelward.domain.reading import ReadMode
 from modelward.domain.retention import Policy
 from modelward.domain.units import parse_duration
@@ -98,8 +98,9 @@ def open_workplace(flags: Mapping[str, str], wish: Wish, watch: Watch) -> Iterat
             mode=ReadMode.CACHED if settings.buffered else ReadMode.DIRECT,
             threads=settings.threads,
         )
-        store = _store(settings, clock, create=wish.create_store)
         path = Path(settings.vault)
+        _keep_apart(find(settings), path)
+        store = _store(settings, clock, create=wish.create_store)
         ledgers = FolderLedgers(LocalVault.receipts_path(path), clock)
         vault = _vault(path, ledgers, reading, settings, wish)
         site = Site(
@@ -122,6 +123,17 @@ def find(settings: config.Settings) -> Path:
     if settings.store:
         return Path(settings.store)
     return find_store(os.environ, Path.home(), sys.platform).path
+
+
+def _keep_apart(store: Path, vault: Path) -> None:
+    """A vault in a store is pruned by the runtime, a store in a vault is none of the vault's business (G1)."""
+    inner, outer = vault.expanduser().resolve(), store.expanduser().resolve()
+    if inner == outer or outer in inner.parents or inner in outer.parents:
+        raise BadSetting(
+            f"the vault and the store {outer} lie in one another",
+            thing=inner,
+            next_step="name a folder beside them with --vault, best on another disk",
+        )
 
 
 def _store(settings: config.Settings, clock: SystemClock, *, create: bool) -> OllamaStore:

@@ -150,6 +150,9 @@ class VaultWriter(Protocol):
         ``newest`` is the model's newest record: when it is of the same version, it is returned and none is added.
         """
 
+    def make_newest(self, snapshot: Snapshot) -> Snapshot:
+        """Record a version that is served again: a new record of the same wrapper, dated now."""
+
     def forget(self, snapshots: Sequence[Snapshot]) -> None:
         """Move records to the trash."""
 

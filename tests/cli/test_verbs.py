@@ -91,7 +91,7 @@ def test_a_day_with_modelward(program: Program) -> None:
     assert program.run("restore", f"llama3@{old}").code == 0
     assert (program.store / "blobs").exists()
     assert "last" in program.run("forget", "--keep-last", "1").out
-    assert len(program.run("snapshots", "--json").document["snapshots"]) == 3
+    assert len(program.run("snapshots", "--json").document["snapshots"]) == 4
     assert program.run("forget", "--undelete", old).code == 0
     assert program.run("prune").code == 0
     assert program.run("release", "llama3").code == 0

@@ -49,7 +49,7 @@ def test_every_struct_of_the_domain_is_looked_at() -> None:
 def test_every_value_leads_back_from_its_json(kind: type[msgspec.Struct]) -> None:
     """Encoded and decoded, it is equal; and so it is from the indented form."""
 
-    @settings(max_examples=10)
+    @settings(max_examples=6)
     @given(values(kind))
     def run(value: msgspec.Struct) -> None:
         assert decode(encode(value), kind) == value
@@ -58,7 +58,7 @@ def test_every_value_leads_back_from_its_json(kind: type[msgspec.Struct]) -> Non
     run()
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(values(f.Finding))  # type: ignore[arg-type] # a union is no class, and the strategy takes any annotation
 def test_a_finding_of_any_kind_says_which_it_is(finding: f.Finding) -> None:
     """``kind`` holds the name of its class, and from it the class is found again."""
@@ -121,7 +121,7 @@ def test_the_json_form_of_a_snapshot() -> None:
 def test_the_json_form_of_a_ledger() -> None:
     """Receipts are short: there are thousands of them."""
     ledger = Ledger(receipts={"ab": Receipt(FileId(7, 10, 1, 2), 99)})
-    assert json.loads(encode(ledger)) == {"receipts": {"ab": [[7, 10, 1, 2], 99]}, "cursor": None}
+    assert json.loads(encode(ledger)) == {"receipts": {"ab": [[7, 10, 1, 2], 99]}, "damaged": {}, "cursor": None}
 
 
 @given(digests(), names())
@@ -196,7 +196,6 @@ LEAKS = {
 }
 
 
-@pytest.mark.xfail(reason="UnicodeDecodeError and RecursionError of the JSON reader leave decode", strict=True)
 @pytest.mark.parametrize("data", LEAKS.values(), ids=LEAKS)
 def test_no_other_error_leaves(data: bytes) -> None:
     """One flipped bit in a record on the disk must not end in a traceback."""
@@ -204,23 +203,18 @@ def test_no_other_error_leaves(data: bytes) -> None:
         decode(data, Snapshot)
 
 
-@pytest.mark.xfail(reason="a union has no __name__, so the refusal itself fails", strict=True)
 def test_garbage_in_place_of_a_union_is_refused() -> None:
     """A finding of any kind, too, is read or raises BadObject."""
     with pytest.raises(BadObject):
         decode(b"[]", f.Finding)  # type: ignore[arg-type] # a union is no class
 
 
-@pytest.mark.xfail(reason="a time without a zone is read, and then cannot be compared with others", strict=True)
 def test_a_record_with_a_time_of_no_zone_is_refused() -> None:
     """All our times are in UTC and say so."""
     with pytest.raises(BadObject):
         decode(replaced(created_at="2026-01-05T12:00:00"), Snapshot)
 
 
-@pytest.mark.xfail(
-    reason="file names that are no UTF-8 reach the findings as surrogates, which have no JSON", strict=True
-)
 @pytest.mark.parametrize("kind", ["entry", "download"])
 def test_a_file_name_that_is_no_utf8_has_a_json_form(kind: str) -> None:
     """Such a name stands in a finding's path as Python gives it, and ``--json`` must not end in a traceback."""

@@ -350,7 +350,6 @@ UNICODE: dict[str, bytes] = {
 }
 
 
-@pytest.mark.xfail(reason="json.loads guesses the encoding of bytes; manifests are UTF-8 without a mark", strict=True)
 @pytest.mark.parametrize("raw", UNICODE.values(), ids=UNICODE)
 def test_only_plain_utf8_is_a_manifest(raw: bytes) -> None:
     """The runtime reads UTF-8 only; another encoding is refused, and hides no depth from the limit (T2)."""
@@ -366,7 +365,6 @@ NAMES: dict[str, object] = {
 }
 
 
-@pytest.mark.xfail(reason="a layer's name is taken with str(), whatever it is", strict=True)
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_a_layers_name_is_a_text(name: object) -> None:
     """A tensor's name is text that has a form in UTF-8; anything else is refused (T2)."""
@@ -388,7 +386,6 @@ EMPTY_KINDS: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.xfail(reason="empty values of any kind count as none, and 2.0 as 2; the runtime refuses them", strict=True)
 @pytest.mark.parametrize("wrong", EMPTY_KINDS.values(), ids=EMPTY_KINDS)
 def test_empty_values_of_the_wrong_kind_are_refused(wrong: dict[str, object]) -> None:
     """Only null, an empty list and an empty digest mean that there is none (T2)."""
@@ -401,7 +398,6 @@ QUADRATIC: dict[str, bytes] = {
 }
 
 
-@pytest.mark.xfail(reason="the pattern for strings backtracks: 64 KB take 15 s, 4 MiB take hours", strict=True)
 @pytest.mark.parametrize("raw", QUADRATIC.values(), ids=QUADRATIC)
 def test_6_kb_are_judged_at_once(raw: bytes) -> None:
     """Strings that never end cost no more than others of their length (T2)."""
@@ -420,7 +416,6 @@ def peak(work: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-@pytest.mark.xfail(reason="the pattern for strings keeps a state for every byte: 400 MB for 4 MiB", strict=True)
 def test_a_long_string_takes_little_memory() -> None:
     """Memory is a few times the manifest's own 4 MiB at most, so that any verb stays under 60 MB (T2)."""
     raw = GOOD_BYTES[:-1] + b',"x":"' + b"a" * 4_000_000 + b'"}'
@@ -462,6 +457,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=60)
 @given(JSON, JSON, JSON)
 def test_random_json_is_a_manifest_or_refused(config: object, first: object, layers: object) -> None:
     """Values of any kind in any place: no other exception leaves the parser (T2)."""
@@ -470,7 +466,7 @@ def test_random_json_is_a_manifest_or_refused(config: object, first: object, lay
     judge(compact(layers))
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(manifest_bytes(), st.data())
 def test_a_damaged_manifest_is_a_manifest_or_refused(raw: bytes, data: st.DataObject) -> None:
     """Cut, zeroed, flipped, doubled or mixed with other bytes: no other exception leaves the parser (T2)."""

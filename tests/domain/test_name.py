@@ -203,7 +203,6 @@ def test_short_is_what_ollama_lists(folders: str, shown: str) -> None:
     assert ModelName(*folders.split("/")).short == shown
 
 
-@pytest.mark.xfail(reason="short compares host and namespace with their case; Ollama compares without it", strict=True)
 def test_short_leaves_out_the_default_host_in_any_case() -> None:
     """Ollama lists a model below ``Registry.Ollama.ai/Library`` by its own name only."""
     assert ModelName("Registry.Ollama.ai", "Library", "llama3", "latest").short == "llama3:latest"

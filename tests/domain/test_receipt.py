@@ -116,7 +116,7 @@ def test_a_change_that_says_nothing_is_false(change: LedgerChange, *, matters: b
     assert bool(change) == matters
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(LEDGERS, CHANGES)
 def test_a_change_that_is_false_changes_nothing(ledger: Ledger, change: LedgerChange) -> None:
     """And one that was applied already changes nothing either."""
@@ -125,7 +125,7 @@ def test_a_change_that_is_false_changes_nothing(ledger: Ledger, change: LedgerCh
     assert apply(once, change) == once
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(LEDGERS, CHANGES)
 def test_a_ledger_holds_only_what_someone_proved(ledger: Ledger, change: LedgerChange) -> None:
     """Every receipt was there before or was proved now, and nothing that was dropped stays without a new proof."""

@@ -125,7 +125,7 @@ def by_rule(past: History, policy: Policy, model: ModelName) -> set[str]:
     return kept
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(HISTORIES, policies())
 def test_exactly_what_a_rule_names_stays(past: History, policy: Policy) -> None:
     """Last, daily, weekly and within each keep what they say, and nothing else stays."""
@@ -133,7 +133,7 @@ def test_exactly_what_a_rule_names_stays(past: History, policy: Policy) -> None:
     assert kept == set().union(*[by_rule(past, policy, model) for model in MODELS])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(HISTORIES, policies())
 def test_forgetting_twice_forgets_nothing_more(past: History, policy: Policy) -> None:
     """What a policy leaves, the same policy at the same time leaves again."""
@@ -142,7 +142,7 @@ def test_forgetting_twice_forgets_nothing_more(past: History, policy: Policy) ->
     assert again.forget == ()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(HISTORIES, policies(), st.randoms(use_true_random=False))
 def test_the_order_of_the_records_does_not_matter(past: History, policy: Policy, shuffler: random.Random) -> None:
     """A vault may list its records in any order."""
@@ -152,7 +152,7 @@ def test_the_order_of_the_records_does_not_matter(past: History, policy: Policy,
     assert ids(again.forget(policy).forget) == ids(past.forget(policy).forget)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(HISTORIES, policies(), policies())
 def test_a_rule_more_never_forgets_more(past: History, one: Policy, other: Policy) -> None:
     """A snapshot stays when any rule keeps it, so the larger policy keeps what both keep."""
@@ -273,7 +273,6 @@ def test_a_negative_number_is_refused(rule: str) -> None:
         msgspec.convert({"keep_last": 3, "keep_daily": 3} | {rule: -1}, Policy)
 
 
-@pytest.mark.xfail(reason="a negative keep_within counts as a rule that keeps something", strict=True)
 @pytest.mark.parametrize("number", [0, 3])
 def test_a_negative_time_is_refused(number: int) -> None:
     """It keeps nothing, as a negative number does."""
@@ -281,7 +280,6 @@ def test_a_negative_time_is_refused(number: int) -> None:
         Policy(keep_last=number, keep_within=-DAY)
 
 
-@pytest.mark.xfail(reason="now minus keep_within is before the year 1: OverflowError", strict=True)
 @pytest.mark.parametrize("days", [800_000, 999_999_999])
 def test_a_time_longer_than_the_calendar_keeps_all(days: int) -> None:
     """``keep_within`` of thousands of years is a way to say for ever."""
@@ -329,7 +327,7 @@ def vaults(draw: st.DrawFn) -> Vault:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(vaults(), st.integers(0, 30))
 def test_prune_drops_only_what_nothing_needs(vault: Vault, days: int) -> None:
     """No object that a live or kept record names, no fresh leftover, no record before its time; all else goes (S1)."""
@@ -382,7 +380,6 @@ def test_trash_that_is_kept_for_no_time_goes_at_once() -> None:
     assert vault.prune(NOON, timedelta()) == PrunePlan(trashed=vault.trash, objects=(OBJECTS[0],), bytes=7)
 
 
-@pytest.mark.xfail(reason="the end of a trash time beyond the year 9999: OverflowError", strict=True)
 def test_trash_may_be_kept_for_ever() -> None:
     """A time longer than the calendar keeps every record."""
     assert one_object(NOON, forgotten=NOON).prune(NOON, timedelta(days=10_000_000)).trashed == ()

@@ -36,6 +36,7 @@ def snapshot(minutes: int, wrapper: Digest, model: ModelName = LLAMA) -> Snapsho
 HISTORY = tuple(snapshot(minutes, digest(minutes)) for minutes in range(5))
 
 
+@settings(max_examples=50)
 @given(times(), names(), digests())
 def test_an_id_says_when_and_is_safe_as_a_file_name(made: datetime, model: ModelName, wrapper: Digest) -> None:
     """The time to the second in UTC, a dash, and twelve hex digits."""

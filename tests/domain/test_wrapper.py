@@ -51,7 +51,7 @@ def models(draw: st.DrawFn) -> tuple[Manifest, dict[Digest, Object]]:
     return manifest, {blob: draw(objects) for blob in listed}
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(models())
 def test_what_is_wrapped_is_found_again(model: tuple[Manifest, dict[Digest, Object]]) -> None:
     """The original manifest, every blob once in order, and the chunk list of each blob that has one."""
@@ -63,7 +63,7 @@ def test_what_is_wrapped_is_found_again(model: tuple[Manifest, dict[Digest, Obje
     )
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(models(), st.randoms(use_true_random=False))
 def test_same_model_same_bytes(model: tuple[Manifest, dict[Digest, Object]], shuffler: random.Random) -> None:
     """The order in which chunk lists were found does not matter, nor do lists of blobs that the model lacks."""
@@ -74,7 +74,7 @@ def test_same_model_same_bytes(model: tuple[Manifest, dict[Digest, Object]], shu
     assert wrap(manifest, dict(mixed) | foreign) == wrap(manifest, lists) == wrap(Manifest.parse(manifest.raw), lists)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(models(), models())
 def test_other_model_other_bytes(
     one: tuple[Manifest, dict[Digest, Object]], other: tuple[Manifest, dict[Digest, Object]]
@@ -115,7 +115,7 @@ def test_the_empty_config_is_the_one_that_oci_names() -> None:
     assert sha256(EMPTY_CONFIG).hexdigest() == EMPTY_DIGEST.hex
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(models())
 def test_the_bytes_are_compact_ascii(model: tuple[Manifest, dict[Digest, Object]]) -> None:
     """No blanks and no escapes to differ in: the digest is the same wherever it is made."""
@@ -139,7 +139,6 @@ def test_a_model_without_blobs_has_a_wrapper() -> None:
     assert unwrap(wrap(cloud, {})).blobs == ()
 
 
-@pytest.mark.xfail(reason="a blob with the chunk list's media type is read back as a chunk list", strict=True)
 def test_a_blob_that_claims_to_be_a_chunk_list_stays_a_blob() -> None:
     """A manifest may name any media type, ours too: the snapshot of such a model can be read."""
     hostile = Manifest.parse(compact(document([layer(1, 10, CHUNK_LIST_TYPE)])))
@@ -189,7 +188,6 @@ GARBAGE = {
     "size a string": with_first(size="1"),
     "size of 5,000 digits": with_first(size="HERE").replace(b'"HERE"', b"9" * 5_000),
     "media type a number": with_first(mediaType=1),
-    "chunk list of nothing": with_list(annotations={}),
     "chunk list of a bad digest": with_list(annotations={DESCRIBES: "sha256:x"}),
     "annotations a list": with_list(annotations=[1]),
     "depth 100,000": b"[" * 100_000,
@@ -211,7 +209,6 @@ LEAKS = {
 }
 
 
-@pytest.mark.xfail(reason="RecursionError and UnicodeDecodeError of the JSON reader leave unwrap", strict=True)
 @pytest.mark.parametrize("raw", LEAKS.values(), ids=LEAKS)
 def test_no_other_error_leaves(raw: bytes) -> None:
     """Nesting and bytes that are no text are refused like other garbage."""

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from modelward.domain.errors import NotRepairable, UnknownModel, UnknownSnapshot
 from modelward.domain.name import ModelName
 from modelward.domain.reading import Level
+from modelward.domain.retention import Policy
 from modelward.services.backup import backup
 from modelward.services.repair import repair
 from modelward.services.restore import restore
+from modelward.services.retention import forget, prune
 from modelward.services.verify import verify
 from modelward.testing import FakeStore, corrupt, fingerprint
 from tests.places import Place
@@ -63,11 +66,27 @@ def test_a_deleted_model_comes_back_exactly(place: Place) -> None:
 
 def test_an_older_version_by_its_id(place: Place) -> None:
     """MODEL@SNAPSHOT brings back that version, by any part of the id that is enough."""
-    old = ids(place)[1]
-    restore(place.site(), LLAMA, old.partition("-")[2][:6])
+    new, old = ids(place)
+    restore(place.site(), LLAMA, old.partition("-")[2][:8])
     assert served(place) == weights(1)
-    restore(place.site(), LLAMA)
+    restore(place.site(), LLAMA, new)
     assert served(place) == weights(2)
+
+
+def test_a_version_that_was_gone_back_to_is_the_current_one(place: Place) -> None:
+    """After a restore of an old version neither repair nor forget prefers the one that was left (S1)."""
+    old = ids(place)[1]
+    place.clock.advance(minutes=1)
+    restore(place.site(), LLAMA, old)
+    FakeStore(place.store).delete_manifest("llama3")
+    assert repair(place.site(), ()).exit_code == 0
+    assert served(place) == weights(1)
+    forget(place.site(), (), Policy(keep_last=1))
+    place.clock.advance(days=30)
+    prune(place.site(), timedelta(days=14))
+    FakeStore(place.store).delete_manifest("llama3")
+    assert restore(place.site(), LLAMA).exit_code == 0
+    assert served(place) == weights(1)
 
 
 def test_nothing_is_copied_that_is_there(place: Place) -> None:

@@ -8,9 +8,9 @@ import msgspec
 import typer
 
 from modelward import __version__
-from modelward.domain.codec import as_text
+from modelward.domain.codec import as_text, pretty
 from modelward.domain.errors import ModelwardError
-from modelward.domain.finding import Finding
+from modelward.domain.finding import Finding, StoreFinding
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import (
     Action,
@@ -26,7 +26,7 @@ from modelward.domain.snapshot import Snapshot
 from modelward.domain.status import StatusReport
 from modelward.domain.units import format_bytes, format_duration
 from modelward.domain.verdict import Report, Verdict
-from modelward.domain.words import describe, places
+from modelward.domain.words import describe, places, printable, way_out
 
 _GOOD, _BAD, _DIM = typer.colors.GREEN, typer.colors.RED, typer.colors.BRIGHT_BLACK
 Row = Sequence[str]
@@ -48,25 +48,20 @@ def document(verb: str, report: Any) -> str:  # noqa: ANN401 - any report
         body = {verb: body}
     if isinstance(code := getattr(report, "exit_code", 0), int):
         body["exit_code"] = code
-    return msgspec.json.format(msgspec.json.encode(head | body), indent=2).decode()
+    return pretty(head | body)
 
 
 def error_document(error: ModelwardError) -> str:
     """An error as a JSON document."""
     body = {"what": error.what, "thing": error.thing, "next": error.next_step, "kind": type(error).__name__}
     head = {"schema": "modelward/error/1", "modelward": __version__, "error": body, "exit_code": error.exit_code}
-    return msgspec.json.format(msgspec.json.encode(head), indent=2).decode()
+    return pretty(head)
 
 
 def error_text(error: ModelwardError) -> str:
     """An error for a person: what and to which thing, then the next step on a line of its own."""
     head = f"{error.thing}: {error.what}" if error.thing else error.what
     return f"error: {printable(head)}" + (f"\n  next: {printable(error.next_step)}" if error.next_step else "")
-
-
-def printable(text: str) -> str:
-    """The text with control characters shown, not sent to the terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 # One function a verb.
@@ -81,7 +76,7 @@ def _status(report: StatusReport) -> None:
                 model.name.short,
                 format_bytes(model.size),
                 _health(model.healthy, recoverable=model.recoverable),
-                _ago(model.verified_at),
+                _proved(model.verified_at, model.healthy),
                 str(model.snapshots),
                 (model.protection or "none") if model.protected else "released",
                 model.next,
@@ -91,8 +86,9 @@ def _status(report: StatusReport) -> None:
     )
     _findings((model.name, finding) for model in report.models for finding in model.findings)
     _findings((None, finding) for finding in report.findings)
+    _ways_out(report.findings)
     if report.orphans:
-        _dim(f"{report.orphans} orphan blob(s), {format_bytes(report.orphan_bytes)}, until the runtime starts next")
+        _dim(f"{report.orphans} orphan blob(s), {format_bytes(report.orphan_bytes)}: pruned when the runtime starts")
     if report.partials:
         _dim(f"{report.partials} unfinished download(s), {format_bytes(report.partial_bytes)}")
 
@@ -100,6 +96,7 @@ def _status(report: StatusReport) -> None:
 def _backup(report: BackupReport) -> None:
     _facts(("store", report.store), ("vault", f"{report.vault} ({report.protection})" if report.vault else "none yet"))
     _findings((None, finding) for finding in report.findings)
+    _ways_out(report.findings)
     rows = [
         (
             result.name.short,
@@ -128,7 +125,7 @@ def _verify(report: Report) -> None:
             verdict.name.short,
             format_bytes(verdict.size),
             _health(verdict.healthy, recoverable=verdict.recoverable),
-            _ago(verdict.verified_at),
+            _proved(verdict.verified_at, verdict.healthy),
         )
         for verdict in report.models
     ]
@@ -236,7 +233,7 @@ def _diff(report: DiffReport) -> None:
     rows = [
         (
             item.change,
-            item.media_type.rpartition(".")[2],
+            "config" if item.media_type.endswith("v1+json") else item.media_type.rpartition(".")[2],
             item.before.short if item.before else "",
             item.after.short if item.after else "",
             format_bytes(item.size_before),
@@ -315,8 +312,10 @@ def _health(healthy: bool | None, *, recoverable: bool) -> str:  # noqa: FBT001 
     return "DAMAGED, repairable" if recoverable else "DAMAGED, no source"
 
 
-def _ago(when: datetime | None) -> str:
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}" if when is not None else "never"
+def _proved(when: datetime | None, healthy: bool | None) -> str:  # noqa: FBT001 - the axis itself
+    if when is not None:
+        return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}"
+    return "" if healthy is False else "never"
 
 
 def _facts(*pairs: tuple[str, str]) -> None:
@@ -332,6 +331,12 @@ def _findings(found: Iterable[tuple[ModelName | None, Finding]]) -> None:
         if text not in shown:
             _line(text, _BAD if finding.damage else None)
         shown.add(text)
+
+
+def _ways_out(found: Iterable[Finding]) -> None:
+    for finding in found:
+        if isinstance(finding, StoreFinding):
+            _line(f"  next: {way_out(finding)}")
 
 
 def _table(head: Row, rows: Sequence[Row]) -> None:

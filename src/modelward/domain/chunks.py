@@ -12,9 +12,10 @@ from modelward.domain.errors import BadObject
 CHUNK = 1 << 20
 CHUNK_LIST_TYPE = "application/vnd.modelward.chunks.v1"
 _HASH = 32
-_HEADER = struct.Struct("<8sIIQ32s8x")
+_HEADER = struct.Struct("<8sIIQ32s8s")
 _MAGIC = b"MWCHUNKS"
 _BLAKE3 = 1
+_PADDING = bytes(8)
 
 
 class Span(NamedTuple):
@@ -75,6 +76,8 @@ class ChunkList(msgspec.Struct, frozen=True, kw_only=True):
             raise BadObject("a chunk list whose length does not fit its blob", thing=self.blob)
 
     def __getitem__(self, index: int) -> bytes:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
         return self.hashes[index * _HASH : (index + 1) * _HASH]
 
     def __len__(self) -> int:
@@ -82,15 +85,15 @@ class ChunkList(msgspec.Struct, frozen=True, kw_only=True):
 
     def encode(self) -> bytes:
         """The vault's form: a 64-byte header (magic, chunk size, hash kind, size, SHA-256), then the hashes."""
-        return _HEADER.pack(_MAGIC, CHUNK, _BLAKE3, self.size, self.blob.raw) + self.hashes
+        return _HEADER.pack(_MAGIC, CHUNK, _BLAKE3, self.size, self.blob.raw, _PADDING) + self.hashes
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
         """Read the vault's form back; anything else raises BadObject."""
         try:
-            magic, chunk, kind, size, blob = _HEADER.unpack_from(data)
+            magic, chunk, kind, size, blob, padding = _HEADER.unpack_from(data)
         except struct.error as error:
             raise BadObject("a chunk list shorter than its header") from error
-        if (magic, chunk, kind) != (_MAGIC, CHUNK, _BLAKE3):
+        if (magic, chunk, kind, padding) != (_MAGIC, CHUNK, _BLAKE3, _PADDING):
             raise BadObject("not a chunk list of this format")
         return cls(blob=Digest(blob.hex()), size=size, hashes=data[_HEADER.size :])

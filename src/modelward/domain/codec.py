@@ -40,19 +40,34 @@ def _decoder(kind: type) -> msgspec.json.Decoder[Any]:
 
 
 def encode(value: object) -> bytes:
-    """The value as compact JSON bytes."""
-    return _ENCODER.encode(value)
+    """The value as compact JSON bytes; what is no UTF-8 in a file's name is shown escaped."""
+    try:
+        return _ENCODER.encode(value)
+    except UnicodeEncodeError:
+        return _ENCODER.encode(_escaped(msgspec.to_builtins(value, enc_hook=as_text)))
+
+
+def _escaped(value: object) -> object:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {_escaped(key): _escaped(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_escaped(inner) for inner in value]
+        case _:
+            return value
 
 
 def pretty(value: object) -> str:
     """The value as indented JSON text for people and for ``--json``."""
-    return msgspec.json.format(_ENCODER.encode(value), indent=2).decode()
+    return msgspec.json.format(encode(value), indent=2).decode()
 
 
 def decode(data: bytes, kind: type[T]) -> T:
     """Read JSON bytes back as ``kind``; anything else raises BadObject with the reason."""
     try:
         value: T = _decoder(kind).decode(data)
-    except msgspec.DecodeError as error:
-        raise BadObject(f"not a {kind.__name__} ({error})") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadObject(f"not a {getattr(kind, '__name__', 'value')} ({error})") from error
     return value

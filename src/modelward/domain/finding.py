@@ -140,6 +140,7 @@ class WrongStore(_Finding, frozen=True, kw_only=True):
 
 
 BlobDamage = Missing | Truncated | Oversized | Corrupt | Unreadable | UnstableRead | NotRegular | WrongOwner
+ManifestDamage = ManifestLost | ManifestDamaged
 BlobFinding = BlobDamage | Changed | Orphan
 StoreFinding = StoreEmpty | StoreMoved | StoreUnmounted | WrongStore
-Finding = BlobFinding | ManifestLost | ManifestDamaged | BadEntry | CaseTwin | Partial | StoreFinding
+Finding = BlobFinding | ManifestDamage | BadEntry | CaseTwin | Partial | StoreFinding

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import NoReturn, Self
 
@@ -17,8 +17,10 @@ MAX_DEPTH = 32
 MAX_SIZE = 1 << 50
 _FEW = 8
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-_OUTSIDE_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
+# Possessive, and an open string runs to the end: linear in time and constant in memory on any input.
+_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_BRACKETS = re.compile(r"[{}\[\]]")
+_NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,1024}\Z")
 _MEDIA_TYPE = re.compile(r"[\x21-\x7e]{0,255}\Z")
 
 
@@ -44,8 +46,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """Read manifest bytes; raises BadManifest with the reason in plain words."""
         document = _document(raw)
         config = document.get("config")
-        layers = document.get("layers") or ()
-        if not isinstance(layers, Sequence) or isinstance(layers, str):
+        layers = document.get("layers")
+        if layers is None:
+            layers = []
+        if not isinstance(layers, list):
             _bad("layers is not a list")
         if len(layers) > MAX_LAYERS:
             _bad(f"{len(layers):,} layers, the limit is {MAX_LAYERS:,}")
@@ -91,24 +95,28 @@ def _document(raw: bytes) -> dict[str, object]:
         _bad(f"{len(raw):,} bytes, the limit is {MAX_BYTES:,}")
     if not raw.strip(b"\0 \t\r\n"):
         _bad("empty" if not raw else "nothing but zeros or blanks")
-    if _depth(raw) > MAX_DEPTH:
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadManifest(f"not UTF-8 ({error.reason} at byte {error.start:,})") from error
+    if _depth(text) > MAX_DEPTH:
         _bad(f"nested deeper than {MAX_DEPTH}")
     try:
-        document = json.loads(raw, object_pairs_hook=_no_twice, parse_constant=_no_constant)
+        document = json.loads(text, object_pairs_hook=_no_twice, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise BadManifest(f"not JSON ({str(error)[:120]})") from error
     if not isinstance(document, dict):
         _bad("not a JSON object")
-    if document.get("schemaVersion") != 2:
+    if document.get("schemaVersion") != 2 or not isinstance(document["schemaVersion"], int):
         _bad("schemaVersion is not 2")
     return document
 
 
-def _depth(raw: bytes) -> int:
+def _depth(text: str) -> int:
     """The deepest nesting of brackets outside strings, counted before any parser recurses."""
     depth = deepest = 0
-    for byte in _OUTSIDE_STRINGS.sub(b"", raw).translate(None, _NO_BRACKETS):
-        depth += 1 if byte in b"{[" else -1
+    for bracket in _BRACKETS.finditer(_STRINGS.sub("", text)):
+        depth += 1 if bracket[0] in "{[" else -1
         deepest = max(deepest, depth)
         if deepest > MAX_DEPTH:
             break
@@ -127,8 +135,12 @@ def _no_constant(text: str) -> NoReturn:
 
 
 def _present(config: object) -> bool:
-    """Whether there is a config; a cloud model may leave it out or give an empty digest."""
-    return bool(config) and not (isinstance(config, dict) and not config.get("digest"))
+    """Whether there is a config; a cloud model may leave it out, or give an empty digest."""
+    if config is None:
+        return False
+    if not isinstance(config, dict):
+        _bad("config is not an object")
+    return bool(config) and config.get("digest") != ""
 
 
 def _layer(item: object, where: str) -> Layer:
@@ -143,12 +155,13 @@ def _layer(item: object, where: str) -> Layer:
         parsed = Digest.parse(digest)
     except BadDigest as error:
         raise BadManifest(f"{where} has a bad digest {digest[:80]!r}") from error
-    return Layer(digest=parsed, size=size, media_type=_text(item, "mediaType", where), name=str(item.get("name", "")))
+    media_type, name = _text(item, "mediaType", _MEDIA_TYPE, where), _text(item, "name", _NAME, where)
+    return Layer(digest=parsed, size=size, media_type=media_type, name=name)
 
 
-def _text(item: dict[str, object], key: str, where: str) -> str:
+def _text(item: dict[str, object], key: str, form: re.Pattern[str], where: str) -> str:
     value = item.get(key, "")
-    if not isinstance(value, str) or not _MEDIA_TYPE.match(value):
+    if not isinstance(value, str) or not form.match(value):
         _bad(f"{where} has a bad {key}")
     return value
 

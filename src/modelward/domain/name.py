@@ -70,9 +70,11 @@ class ModelName(str):
     @property
     def short(self) -> str:
         """The name as ``ollama list`` shows it: without the default host and namespace."""
-        if not self.startswith(f"{DEFAULT_HOST}/"):
+        host, namespace, model, tag = self.parts
+        if host.casefold() != DEFAULT_HOST:
             return str(self)
-        return self.removeprefix(f"{DEFAULT_HOST}/").removeprefix(f"{DEFAULT_NAMESPACE}/")
+        lead = "" if namespace.casefold() == DEFAULT_NAMESPACE else f"{namespace}/"
+        return f"{lead}{model}:{tag}"
 
     @property
     def twin_key(self) -> str:

@@ -75,6 +75,7 @@ class RepairReport(msgspec.Struct, frozen=True, kw_only=True):
     bytes_moved: int = 0
     seconds: float = 0.0
     dry_run: bool = False
+    verb: str = "repair"
 
     @property
     def exit_code(self) -> int:
@@ -142,4 +143,4 @@ class DiffReport(msgspec.Struct, frozen=True, kw_only=True):
 def _planned(report: RepairReport) -> int:
     if report.unhealed:
         return errors.EXIT_NOT_REPAIRABLE
-    return errors.EXIT_DAMAGE if report.plan.models else errors.EXIT_OK
+    return errors.EXIT_DAMAGE if report.plan.models and report.verb == "repair" else errors.EXIT_OK

@@ -137,7 +137,9 @@ def make_plan(
     for need in sorted(needs, key=_cost):
         steps, left = _steps(need, offers, chunked, file_system, done)
         unhealed += left
-        if need.manifest is not None and not left:
+        if need.manifest is None:
+            unhealed += [_no_source(need.model, lost) for lost in need.findings if isinstance(lost, f.ManifestDamage)]
+        elif not left:
             steps.append(_manifest_step(need, need.manifest))
         if steps:
             plans.append(ModelPlan(model=need.model, steps=tuple(steps)))
@@ -158,7 +160,9 @@ def _unstable(needs: Sequence[Need]) -> tuple[Unhealed, ...]:
 
 
 def _cost(need: Need) -> tuple[int, str]:
-    return sum(getattr(finding, "size", 0) for finding in need.findings), str(need.model)
+    spans = (getattr(finding, "spans", ()) for finding in need.findings)
+    whole = (getattr(finding, "size", 0) for finding in need.findings if not getattr(finding, "spans", ()))
+    return sum(map(total, spans)) + sum(whole), str(need.model)
 
 
 def _steps(
@@ -173,13 +177,27 @@ def _steps(
             left += [_no_source(need.model, finding) for finding in content]
         elif blob in done:
             continue
-        elif content:
-            steps.append(_heal(blob, content, source, chunked=blob in chunked, file_system=file_system))
-            done.add(blob)
         else:
-            steps += [_owner_step(finding) for finding in findings if isinstance(finding, f.WrongOwner)]
+            steps += _heal_and_own(blob, findings, content, source, chunked=blob in chunked, file_system=file_system)
             done.add(blob)
     return steps, left
+
+
+def _heal_and_own(  # noqa: PLR0913 - the one caller's loop variables
+    blob: Digest,
+    findings: Sequence[f.BlobDamage],
+    content: tuple[f.BlobDamage, ...],
+    source: str,
+    *,
+    chunked: bool,
+    file_system: str,
+) -> list[Step]:
+    """Heal what is in the blob; its owner needs a step of its own where the file stays the same one (R5)."""
+    steps: list[Step] = []
+    if content:
+        steps.append(_heal(blob, content, source, chunked=chunked, file_system=file_system))
+    stays = not steps or (isinstance(steps[0], PatchBlob) and steps[0].method is Method.IN_PLACE)
+    return steps + [_owner_step(wrong) for wrong in findings if stays and isinstance(wrong, f.WrongOwner)]
 
 
 def _by_blob(need: Need) -> dict[Digest, list[f.BlobDamage]]:

@@ -3,6 +3,7 @@
 import msgspec
 
 from modelward.domain.digest import Digest
+from modelward.domain.finding import Finding
 
 
 class FileId(msgspec.Struct, frozen=True, array_like=True):
@@ -29,6 +30,14 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
         return self.file == file
 
 
+class KnownBad(msgspec.Struct, frozen=True, array_like=True):
+    """This very file was found damaged, then (Unix seconds), like this; it stays so until a whole read says better."""
+
+    file: FileId
+    found_at: int
+    findings: tuple[Finding, ...]
+
+
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """Where a sample pass stopped inside a blob: the next chunk to read, for this very file."""
 
@@ -41,6 +50,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """All receipts of one folder of blobs, by hex digest, and the cursor of the running sample pass."""
 
     receipts: dict[str, Receipt] = msgspec.field(default_factory=dict)
+    damaged: dict[str, KnownBad] = msgspec.field(default_factory=dict)
     cursor: Cursor | None = None
 
 
@@ -49,11 +59,12 @@ class LedgerChange(msgspec.Struct, frozen=True, kw_only=True):
 
     proved: dict[str, Receipt] = msgspec.field(default_factory=dict)
     dropped: frozenset[str] = frozenset()
+    damaged: dict[str, KnownBad] = msgspec.field(default_factory=dict)
     cursor: Cursor | None = None
     cursor_moved: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.proved or self.dropped or self.cursor_moved)
+        return bool(self.proved or self.dropped or self.damaged or self.cursor_moved)
 
 
 def apply(ledger: Ledger, change: LedgerChange) -> Ledger:
@@ -63,4 +74,5 @@ def apply(ledger: Ledger, change: LedgerChange) -> Ledger:
         old = receipts.get(name)
         if old is None or old.file != new.file or old.verified_at <= new.verified_at:
             receipts[name] = new
-    return Ledger(receipts=receipts, cursor=change.cursor if change.cursor_moved else ledger.cursor)
+    damaged = {name: known for name, known in ledger.damaged.items() if name not in change.proved} | change.damaged
+    return Ledger(receipts=receipts, damaged=damaged, cursor=change.cursor if change.cursor_moved else ledger.cursor)

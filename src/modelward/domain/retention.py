@@ -12,6 +12,7 @@ from modelward.domain.name import ModelName
 from modelward.domain.snapshot import Snapshot, Trashed, newest_first
 
 GRACE = timedelta(hours=24)
+_NO_TIME = timedelta()
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +24,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     keep_within: timedelta | None = None
 
     def __post_init__(self) -> None:
-        if min(self.keep_last, self.keep_daily, self.keep_weekly) < 0:
+        if min(self.keep_last, self.keep_daily, self.keep_weekly) < 0 or (self.keep_within or _NO_TIME) < _NO_TIME:
             raise EmptyPolicy("a policy with a negative number", next_step="give numbers from 0 up")
         if not (self.keep_last or self.keep_daily or self.keep_weekly or self.keep_within):
             raise EmptyPolicy(
@@ -81,7 +82,7 @@ def _reasons(
     _add(reasons, _firsts(good, lambda s: f"{s.created_at:%Y-%m-%d}")[: policy.keep_daily], "daily")
     _add(reasons, _firsts(good, lambda s: f"{s.created_at:%G-%V}")[: policy.keep_weekly], "weekly")
     if policy.keep_within:
-        _add(reasons, [s for s in good if s.created_at > now - policy.keep_within], "within")
+        _add(reasons, [s for s in good if now - s.created_at < policy.keep_within], "within")
     _add(reasons, [s for s in snapshots if s.created_at > now], "dated in the future")
     return reasons
 
@@ -121,7 +122,7 @@ def plan_prune(
     interrupted will want it.
     """
     kept = list(trashed)
-    old = tuple(item for item in kept if item.forgotten_at + keep_trash <= now)
+    old = tuple(item for item in kept if now - item.forgotten_at >= keep_trash)
     rest = [item for item in kept if item not in old]
     ever, still = named([*rest, *old]), named(rest)
     dead = tuple(

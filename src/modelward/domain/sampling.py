@@ -12,7 +12,8 @@ from modelward.domain.receipt import Cursor, FileId
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A blob that could be read.
 
-    ``proved_at`` is in Unix seconds, 0 for never; a ``chunked`` one has a chunk list and can be read in parts.
+    ``proved_at`` is when it was last proved, or found damaged, in Unix seconds, 0 for never; a ``chunked`` one has a
+    chunk list and can be read in parts.
     """
 
     blob: Digest

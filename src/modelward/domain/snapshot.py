@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from hashlib import sha256
+from typing import Annotated
 
 import msgspec
 
@@ -13,6 +14,7 @@ from modelward.domain.store import Owner, StoreIdentity
 from modelward.domain.wrapper import Wrapper
 
 FORMAT_VERSION = 1
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,8 +26,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     version: int = FORMAT_VERSION
     id: str
     model: ModelName
-    created_at: datetime
-    verified_at: datetime
+    created_at: Moment
+    verified_at: Moment
     wrapper: Digest
     manifest: Digest
     size: int
@@ -53,14 +55,14 @@ class Trashed(msgspec.Struct, frozen=True, kw_only=True):
     """A forgotten snapshot: it can be brought back until prune drops it."""
 
     snapshot: Snapshot
-    forgotten_at: datetime
+    forgotten_at: Moment
 
 
 class KnownStore(msgspec.Struct, frozen=True, kw_only=True):
     """A store as it was when the vault last took something from it (I1)."""
 
     identity: StoreIdentity
-    recorded_at: datetime
+    recorded_at: Moment
     server_version: str = ""
 
 

@@ -6,8 +6,19 @@ from modelward.domain import finding as f
 from modelward.domain.chunks import Span
 
 
+def printable(text: str) -> str:
+    """The text on one line, with what is not printable shown escaped, never sent to a terminal (T19)."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode() for char in text
+    )
+
+
 def describe(finding: f.Finding) -> str:
     """What is wrong, in one line."""
+    return printable(_describe(finding))
+
+
+def _describe(finding: f.Finding) -> str:
     if isinstance(finding, f.Missing | f.Truncated | f.Oversized | f.Corrupt | f.Unreadable | f.UnstableRead):
         return f"blob {finding.blob.short} {_of_bytes(finding)}"
     if isinstance(finding, f.NotRegular | f.Changed | f.WrongOwner | f.Orphan):
@@ -79,6 +90,17 @@ def _of_manifest(finding: f.ManifestLost | f.ManifestDamaged | f.BadEntry | f.Ca
             return f"unfinished download {finding.path} ({finding.bytes:,} bytes on disk)"
         case _:
             assert_never(finding)
+
+
+def way_out(doubt: f.StoreFinding) -> str:
+    """What to do about a store that is not as it was."""
+    if isinstance(doubt, f.StoreEmpty):
+        return (
+            "mount or name the right store (--store); if this one is meant: modelward restore MODEL, or --accept-store"
+        )
+    if isinstance(doubt, f.WrongStore):
+        return "name the store that the server reads (--store), or the right server (OLLAMA_HOST); or --accept-store"
+    return "mount or name the right store (--store); if this one is meant, repeat with --accept-store"
 
 
 def places(spans: tuple[Span, ...]) -> str:

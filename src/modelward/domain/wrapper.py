@@ -63,7 +63,7 @@ def unwrap(raw: bytes) -> Wrapper:
     try:
         document = msgspec.json.decode(raw, type=_RawWrapper)
         return _wrapper(document)
-    except (msgspec.DecodeError, BadDigest) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadDigest) as error:
         raise BadObject(f"not a wrapper manifest ({error})") from error
 
 
@@ -88,11 +88,10 @@ def _wrapper(document: _RawWrapper) -> Wrapper:
     if document.artifact_type != ARTIFACT_TYPE or not document.layers:
         raise BadObject("not a wrapper manifest of a model")
     first, *others = document.layers
-    blobs = tuple(_object(layer) for layer in others if layer.media_type != CHUNK_LIST_TYPE)
+    # The annotation is ours alone: a model's manifest may give any media type to its blobs.
+    blobs = tuple(_object(layer) for layer in others if DESCRIBES not in layer.annotations)
     lists = {
-        Digest.parse(layer.annotations.get(DESCRIBES, "")): _object(layer)
-        for layer in others
-        if layer.media_type == CHUNK_LIST_TYPE
+        Digest.parse(layer.annotations[DESCRIBES]): _object(layer) for layer in others if DESCRIBES in layer.annotations
     }
     return Wrapper(manifest=_object(first), blobs=blobs, chunk_lists=lists)
 

@@ -17,13 +17,14 @@ class Expected:
     """A model that ought to be served.
 
     ``snapshot`` is set when its manifest has to come from the vault; ``manifest`` is None when nobody has one that
-    can be read.
+    can be read; ``replaces`` says that a manifest stands where that one goes.
     """
 
     name: ModelName
     manifest: Manifest | None
     findings: tuple[Finding, ...] = ()
     snapshot: Snapshot | None = None
+    replaces: bool = False
 
 
 def expected_models(site: Site, inventory: Inventory, asked: tuple[ModelName, ...]) -> list[Expected]:

@@ -80,11 +80,25 @@ class Healer:
                 return self._rebuild(step)
             case PlaceManifest():
                 content = self._contents[step.model]
+                self._require_blobs(content.manifest)
                 self._writer.put_manifest(step.model, content.manifest.raw, content.owner)
                 return step.bytes, step.source
             case FixOwner():
                 self._writer.fix_owner(step.blob, Owner(*step.owner))
                 return 0, step.source
+
+    def _require_blobs(self, manifest: Manifest) -> None:
+        """A manifest names only what is there: a blob that another model's step was to bring may have failed."""
+        for blob in manifest.blobs:
+            fd = self._site.store.open_blob(blob.digest)
+            try:
+                actual = file_id(fd).size
+            finally:
+                os.close(fd)
+            if actual != blob.size:
+                raise SourceFailed(
+                    "a blob that the manifest names is not whole", thing=blob.digest, next_step="run: modelward repair"
+                )
 
     # Whole blobs.
 

@@ -5,7 +5,7 @@ from modelward.domain.finding import StoreEmpty, StoreFinding, StoreMoved, Store
 from modelward.domain.name import ModelName
 from modelward.domain.snapshot import KnownStore
 from modelward.domain.store import Inventory, StoreIdentity
-from modelward.domain.words import describe
+from modelward.domain.words import describe, way_out
 from modelward.ports import VaultWriter
 from modelward.services.site import Site
 
@@ -23,10 +23,7 @@ def require_known(findings: tuple[StoreFinding, ...], *, accepted: bool, named: 
     """
     doubts = [finding for finding in findings if not (named and isinstance(finding, StoreEmpty))]
     if doubts and not accepted:
-        raise StoreNotAccepted(
-            describe(doubts[0]),
-            next_step="mount or name the right store (--store); if this one is meant, repeat with --accept-store",
-        )
+        raise StoreNotAccepted(describe(doubts[0]), next_step=way_out(doubts[0]))
 
 
 def record(site: Site, writer: VaultWriter, findings: tuple[StoreFinding, ...], *, accepted: bool) -> None:

@@ -23,10 +23,12 @@ from modelward.domain.finding import (
     UnstableRead,
 )
 from modelward.domain.reading import Checked, ReadMode
-from modelward.domain.receipt import Cursor, Ledger, LedgerChange, Receipt
+from modelward.domain.receipt import Cursor, FileId, KnownBad, Ledger, LedgerChange, Receipt
 from modelward.domain.sampling import Candidate, Task, oldest_first
 from modelward.domain.store import BlobStat
 from modelward.scan import Reading, check_chunks, hash_whole
+
+_END_OF_TIME = 1 << 37  # a receipt with a garbled date must not end a verify; this is the year 6325
 
 
 class Blobs(Protocol):
@@ -65,6 +67,7 @@ class Inspection:
     dropped: set[str] = field(default_factory=set)
     cursor: Cursor | None = None
     cursor_moved: bool = False
+    files: dict[Digest, FileId] = field(default_factory=dict)
     bytes_read: int = 0
     unread: int = 0
     modes: set[ReadMode] = field(default_factory=set)
@@ -81,13 +84,18 @@ class Inspection:
         times = [self.proved.get(blob) for blob in blobs]
         known = [time for time in times if time is not None]
         complete = len(known) == len(times)
-        return complete, datetime.fromtimestamp(min(known), UTC) if complete and known else None
+        return complete, datetime.fromtimestamp(min(*known, _END_OF_TIME), UTC) if complete and known else None
 
-    def change(self) -> LedgerChange:
-        """What the ledger learns from this."""
+    def change(self, now: int) -> LedgerChange:
+        """What the ledger learns from this: proofs, and damage in what was read."""
         return LedgerChange(
             proved={name: kept for name, kept in self.receipts.items() if name not in self.dropped},
             dropped=frozenset(self.dropped),
+            damaged={
+                blob.hex: KnownBad(file, now, tuple(self.findings[blob]))
+                for blob, file in self.files.items()
+                if blob.hex in self.dropped
+            },
             cursor=self.cursor,
             cursor_moved=self.cursor_moved,
         )
@@ -110,6 +118,8 @@ class Inspector:
                 self.result.add(blob, self._absent(blob, size))
             elif found.file.size != size:
                 self.result.add(blob, self._wrong_size(blob, size, found.file.size, _tail(size, found.file.size)))
+            elif (known := self._ledger.damaged.get(blob.hex)) and known.file == found.file:
+                self.result.findings[blob] = list(known.findings)
             elif (receipt := self._ledger.receipts.get(blob.hex)) and receipt.holds_for(found.file):
                 self.result.proved[blob] = receipt.verified_at
 
@@ -165,13 +175,20 @@ class Inspector:
                 blob=blob,
                 file=self._stats[blob].file,
                 size=size,
-                proved_at=self.result.proved.get(blob, 0),
+                proved_at=self._looked_at(blob),
                 chunked=size > CHUNK and self._lists is not None and self._lists.chunk_list(blob) is not None,
             )
             for blob, size in sizes.items()
             if blob in self._stats
         ]
         return oldest_first(found, self._ledger.cursor)
+
+    def _looked_at(self, blob: Digest) -> int:
+        """When the blob was last proved, or found damaged: damage that waits must not keep the others unread."""
+        known = self._ledger.damaged.get(blob.hex)
+        if known is not None and blob in self.result.findings:
+            return known.found_at
+        return self.result.proved.get(blob, 0)
 
     def _absent(self, blob: Digest, size: int) -> Finding:
         path = self._blobs.blob_path(blob)
@@ -212,6 +229,9 @@ class Inspector:
         else:
             checked = self._whole(fd, task)
         self._count(task, checked, listed=chunk_list is not None)
+        if task.first == 0 and checked.next_chunk >= count(task.size):
+            # Read whole: what was known of it before is replaced by what is seen now.
+            self.result.findings.pop(task.blob, None)
         if checked.changed:
             self.result.add(task.blob, self._changed(task))
         else:
@@ -252,6 +272,7 @@ class Inspector:
         with self._lock:
             self.result.bytes_read += checked.bytes_read
             self.result.modes.add(checked.mode)
+            self.result.files[task.blob] = checked.file
             if checked.next_chunk < task.last:
                 self.result.unread += task.bytes - checked.bytes_read
         if listed and (task.first or checked.next_chunk < count(task.size)):

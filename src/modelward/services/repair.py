@@ -18,6 +18,9 @@ from modelward.services.site import Site
 from modelward.services.verify import inspect_store, sizes_of, verify
 
 _SMALL = 1 << 20
+_KEPT_IN_MEMORY = frozenset(
+    f"application/vnd.ollama.image.{kind}" for kind in ("template", "prompt", "system", "params", "messages")
+)
 
 
 def repair(
@@ -34,7 +37,7 @@ def repair(
     doubts = store_findings(site, inventory)
     expected = expected_models(site, inventory, asked)
     inspection = inspect_store(site, inventory, expected, level)
-    site.ledgers.update(site.store_key, inspection.change())
+    site.ledgers.update(site.store_key, inspection.change(int(site.clock.now().timestamp())))
     plan = plan_for(site, expected, inspection)
     if plan.models:
         require_known(doubts, accepted=accepted or dry_run)
@@ -68,7 +71,7 @@ def _need(model: Expected, inspection: Inspection) -> Need | None:
         findings=(*findings, *(() if back else model.findings)),
         manifest=model.manifest.digest if back and model.manifest is not None else None,
         manifest_bytes=len(model.manifest.raw) if model.manifest is not None else 0,
-        replaces_manifest=any(isinstance(finding, ManifestDamaged) for finding in model.findings),
+        replaces_manifest=model.replaces or any(isinstance(finding, ManifestDamaged) for finding in model.findings),
         snapshot=model.snapshot.id if model.snapshot is not None else "",
     )
 
@@ -119,6 +122,7 @@ def finish(  # noqa: PLR0913 - what repair and restore share from the plan on
         bytes_moved=sum(action.bytes_moved for action in actions),
         seconds=round(site.clock.monotonic() - began, 3),
         dry_run=dry_run,
+        verb=verb,
     )
 
 
@@ -152,7 +156,7 @@ def _after(site: Site, plan: Plan, actions: Sequence[Action]) -> list[str]:
         for step in model.steps
         if isinstance(step, PlaceBlob | PatchBlob) and str(step.blob) in done
     ]
-    return [*_unload(site, {model for model, _ in healed}), *_cached(site, healed)]
+    return [*_unload(site, {model for model, _ in healed}), *_cached(site, {str(step.blob) for _, step in healed})]
 
 
 def _unload(site: Site, models: set[ModelName]) -> list[str]:
@@ -167,9 +171,21 @@ def _unload(site: Site, models: set[ModelName]) -> list[str]:
     return [f"{name} was taken out of the server's memory; its next request loads the repaired file" for name in loaded]
 
 
-def _cached(site: Site, healed: Sequence[tuple[ModelName, PlaceBlob | PatchBlob]]) -> list[str]:
-    small = sorted({model.short for model, step in healed if step.size <= _SMALL and getattr(step, "replaces", True)})
-    if not small or site.runtime is None:
+def _cached(site: Site, healed: set[str]) -> list[str]:
+    """Models whose template or the like was replaced: a running server may have the old one in memory."""
+    small = sorted(
+        name.short
+        for name, model in site.store.inventory().models.items()
+        if any(layer.media_type in _KEPT_IN_MEMORY and str(layer.digest) in healed for layer in model.manifest.layers)
+    )
+    if not small or not _answers(site):
         return []
     what = "a template or parameter file was replaced; newer servers keep these in memory until they are restarted"
     return [f"{', '.join(small)}: {what}"]
+
+
+def _answers(site: Site) -> bool:
+    try:
+        return site.runtime is not None and bool(site.runtime.version())
+    except RuntimeUnreachable:
+        return False

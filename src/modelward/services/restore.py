@@ -1,11 +1,10 @@
 """Restore: bring a version of a model back, the newest that the vault can still prove (S1, R3, R5)."""
 
-from modelward.domain.errors import ModelwardError, NotRepairable, UnknownModel
+from modelward.domain.errors import EXIT_OK, ModelwardError, NotRepairable, UnknownModel
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import RepairReport
 from modelward.domain.reading import Level
-from modelward.domain.receipt import LedgerChange
 from modelward.domain.snapshot import Snapshot, pick
 from modelward.domain.store import Inventory
 from modelward.services.expect import Expected
@@ -32,12 +31,31 @@ def restore(
     present = inventory.models.get(name)
     same = present is not None and present.manifest.digest == manifest.digest
     inspection = _look(site, inventory, manifest)
-    model = Expected(name=name, manifest=manifest, snapshot=None if same else snapshot)
+    model = Expected(
+        name=name, manifest=manifest, snapshot=None if same else snapshot, replaces=_stands(inventory, name)
+    )
     plan = plan_for(site, [model], inspection)
     if plan.models:
         require_known(doubts, accepted=accepted or dry_run, named=True)
     contents = {name: Content(manifest=manifest, owner=snapshot.owner)}
-    return finish(site, plan, contents, (name,), began=began, dry_run=dry_run, verb="restore", notes=notes)
+    report = finish(site, plan, contents, (name,), began=began, dry_run=dry_run, verb="restore", notes=notes)
+    if report.exit_code == EXIT_OK and not dry_run:
+        _make_newest(site, snapshot)
+    return report
+
+
+def _make_newest(site: Site, snapshot: Snapshot) -> None:
+    """A version that was gone back to is the current one: the next repair and forget must not prefer another."""
+    vault = site.the_vault()
+    newest = next(other for other in vault.snapshots() if other.model == snapshot.model)
+    if newest.wrapper != snapshot.wrapper:
+        with vault.writing("restore") as writer:
+            writer.make_newest(snapshot)
+
+
+def _stands(inventory: Inventory, name: ModelName) -> bool:
+    """Whether a manifest, good or not, stands where the restored one goes."""
+    return name in inventory.models or any(getattr(found, "model", None) == name for found in inventory.findings)
 
 
 def _choose(site: Site, name: ModelName, wanted: str) -> tuple[Snapshot, Manifest, tuple[str, ...]]:
@@ -80,6 +98,6 @@ def _look(site: Site, inventory: Inventory, manifest: Manifest) -> Inspection:
     inspector.quick(sizes)
     unproved = {blob: size for blob, size in sizes.items() if blob not in inspector.result.proved}
     inspector.read(whole_tasks(inspector.candidates(unproved)))
-    change = inspector.result.change()
-    site.ledgers.update(site.store_key, LedgerChange(proved=change.proved, dropped=change.dropped))
+    change = inspector.result.change(int(site.clock.now().timestamp()))
+    site.ledgers.update(site.store_key, change)
     return inspector.result

@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from modelward.domain.finding import CaseTwin, Orphan, Partial, StoreFinding
+from modelward.domain.errors import RuntimeUnreachable
+from modelward.domain.finding import CaseTwin, Orphan, Partial, StoreEmpty, StoreFinding
 from modelward.domain.name import ModelName
 from modelward.domain.reading import Level
 from modelward.domain.status import ModelStatus, StatusReport
@@ -20,9 +21,10 @@ def status(site: Site, asked: tuple[ModelName, ...]) -> StatusReport:
     inventory = site.store.inventory()
     report = verify(site, asked, Level.QUICK, inventory=inventory)
     doubts: tuple[StoreFinding, ...] = store_findings(site, inventory)
-    counts = Counter(snapshot.model for snapshot in site.vault.snapshots()) if site.vault is not None else Counter()
+    versions = {(snapshot.model, snapshot.wrapper) for snapshot in (site.vault.snapshots() if site.vault else ())}
+    counts = Counter(model for model, _ in versions)
     level = protection(site.store.identity(), site.vault.identity).value if site.vault is not None else ""
-    lines = tuple(_line(site, verdict, counts[verdict.name], level) for verdict in report.models)
+    lines = tuple(_line(site, verdict, counts[verdict.name], level, doubts) for verdict in report.models)
     orphans = [finding for finding in report.findings if isinstance(finding, Orphan)]
     partials = [finding for finding in inventory.findings if isinstance(finding, Partial)]
     return StatusReport(
@@ -42,10 +44,13 @@ def status(site: Site, asked: tuple[ModelName, ...]) -> StatusReport:
 def _server(site: Site) -> str:
     if site.runtime is None:
         return ""
-    return f"{site.runtime.url}"
+    try:
+        return f"{site.runtime.url} (version {site.runtime.version()})"
+    except RuntimeUnreachable:
+        return f"{site.runtime.url} (does not answer; nothing here needs it)"
 
 
-def _line(site: Site, verdict: Verdict, snapshots: int, level: str) -> ModelStatus:
+def _line(site: Site, verdict: Verdict, snapshots: int, level: str, doubts: tuple[StoreFinding, ...]) -> ModelStatus:
     protected = site.protects(verdict.name)
     return ModelStatus(
         name=verdict.name,
@@ -57,24 +62,21 @@ def _line(site: Site, verdict: Verdict, snapshots: int, level: str) -> ModelStat
         protection=level if snapshots else "",
         protected=protected,
         findings=verdict.findings,
-        next=_next(site, verdict, snapshots, protected=protected),
+        next=_next(site, verdict, protected=protected, doubts=doubts),
     )
 
 
-def _next(site: Site, verdict: Verdict, snapshots: int, *, protected: bool) -> str:
-    """The one command that helps this model most."""
+def _next(site: Site, verdict: Verdict, *, protected: bool, doubts: tuple[StoreFinding, ...]) -> str:
+    """The one command that helps this model most; empty where nothing has to be done."""
     name = verdict.name.short
     if verdict.healthy is False:
-        return f"modelward repair {name}" if verdict.recoverable else f"ollama rm {name} && ollama pull {name}"
+        verb = "restore" if any(isinstance(doubt, StoreEmpty) for doubt in doubts) else "repair"
+        return f"modelward {verb} {name}" if verdict.recoverable else f"ollama rm {name} && ollama pull {name}"
     if not protected:
-        return f"modelward protect {name}"
+        return ""
     if not verdict.recoverable:
-        return (
-            f"modelward backup {name}" if not snapshots else f"modelward backup {name}  (the copy is not this version)"
-        )
-    if verdict.healthy is None or _old(site, verdict):
-        return f"modelward verify {name}"
-    return ""
+        return f"modelward backup {name}"
+    return f"modelward verify {name}" if verdict.healthy is None or _old(site, verdict) else ""
 
 
 def _old(site: Site, verdict: Verdict) -> bool:

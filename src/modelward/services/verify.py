@@ -29,7 +29,7 @@ def verify(
     inventory = inventory or site.store.inventory()
     expected = expected_models(site, inventory, asked)
     inspection = inspect_store(site, inventory, expected, level, sample_percent)
-    site.ledgers.update(site.store_key, inspection.change())
+    site.ledgers.update(site.store_key, inspection.change(int(site.clock.now().timestamp())))
     verdicts = tuple(_verdict(site, model, inspection) for model in expected)
     return Report(
         path=site.store.path,

@@ -71,7 +71,7 @@ def inspect_vault(site: Site, sizes: Mapping[Digest, int], level: Level, sample_
     inspector.quick(sizes)
     if level is not Level.QUICK:
         read(inspector, inspector.candidates(sizes), level, sample_percent)
-    site.ledgers.update(KEY, inspector.result.change())
+    site.ledgers.update(KEY, inspector.result.change(int(site.clock.now().timestamp())))
     return inspector.result
 
 

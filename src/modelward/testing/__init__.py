@@ -1,6 +1,6 @@
 """What tests of Modelward, and of programs that use it, are made of: stores, damage, a clock, a tiny real model.
 
-Needs the standard library only.
+Needs nothing but the standard library and Modelward itself.
 """
 
 from modelward.testing.clock import FrozenClock
@@ -16,16 +16,24 @@ from modelward.testing.corrupt import (
     truncate,
     zero,
 )
+from modelward.testing.fake_ollama import FakeOllama
+from modelward.testing.faulty import Fault, FaultySource
 from modelward.testing.gguf import tiny_gguf
+from modelward.testing.memory import MemoryLedgers, MemoryVault
 from modelward.testing.store import FakeStore, ManifestInfo
 from modelward.testing.trees import Entry, fingerprint
 
 __all__ = [
     "Damage",
     "Entry",
+    "FakeOllama",
     "FakeStore",
+    "Fault",
+    "FaultySource",
     "FrozenClock",
     "ManifestInfo",
+    "MemoryLedgers",
+    "MemoryVault",
     "delete",
     "empty",
     "extend",

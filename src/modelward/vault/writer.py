@@ -223,21 +223,30 @@ class LocalVaultWriter:
         if newest is not None and newest.wrapper == wrapper.digest:
             # The same version, some of whose objects had to be stored anew: no second record of it (S1).
             return newest
-        now = self._clock.now().replace(microsecond=0)
-        snapshot = Snapshot(
-            id=snapshot_id(now, model, wrapper.digest),
-            model=model,
-            created_at=now,
-            verified_at=now,
-            wrapper=wrapper.digest,
-            manifest=manifest.digest,
-            size=manifest.size,
-            store=store,
-            owner=owner,
+        now = self._clock.now()
+        return self._put_record(
+            Snapshot(
+                id=snapshot_id(now, model, wrapper.digest),
+                model=model,
+                created_at=now,
+                verified_at=now,
+                wrapper=wrapper.digest,
+                manifest=manifest.digest,
+                size=manifest.size,
+                store=store,
+                owner=owner,
+            )
         )
-        put_small(
-            self._layout.staging, self._layout.snapshots, _record(snapshot), pretty(snapshot).encode(), mode=_READ_ONLY
-        )
+
+    def make_newest(self, snapshot: Snapshot) -> Snapshot:
+        """Record a version that is served again."""
+        now = self._clock.now()
+        identity = snapshot_id(now, snapshot.model, snapshot.wrapper)
+        return self._put_record(msgspec.structs.replace(snapshot, id=identity, created_at=now))
+
+    def _put_record(self, snapshot: Snapshot) -> Snapshot:
+        data, folders = pretty(snapshot).encode(), (self._layout.staging, self._layout.snapshots)
+        put_small(*folders, _record(snapshot), data, mode=_READ_ONLY)
         return snapshot
 
     def forget(self, snapshots: Sequence[Snapshot]) -> None:
@@ -249,8 +258,7 @@ class LocalVaultWriter:
 
     def undelete(self, snapshot: Snapshot) -> None:
         """Bring a record back from the trash."""
-        data = pretty(snapshot).encode()
-        put_small(self._layout.staging, self._layout.snapshots, _record(snapshot), data, mode=_READ_ONLY)
+        self._put_record(snapshot)
         remove(self._layout.trash, _record(snapshot))
 
     def drop(self, trashed: Sequence[Trashed], objects: Sequence[Digest]) -> int:
