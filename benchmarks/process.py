@@ -1,0 +1,101 @@
+"""Run one command to its end and say what it cost; nothing that was started outlives the call."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_METER = Path(__file__).with_name("meter.py")
+_PATIENCE = 20  # seconds for a program to clean up behind itself
+
+
+class Failed(Exception):
+    """A command did not do its work; the text says which one and what it printed last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One finished process: wall ``seconds``, and in bytes its peak resident memory and its writes.
+
+    ``written`` counts the bytes handed to write calls, output included, ``dirtied`` the pages of files that have
+    to go to a disk because of it; both are -1 where the kernel does not say.
+    """
+
+    seconds: float
+    memory: int
+    written: int
+    dirtied: int
+    code: int
+    out: str = ""
+    err: str = ""
+
+
+def measure(command: Sequence[str], *, environ: Mapping[str, str], cwd: Path) -> Run:
+    """Run the command below the meter. Whatever interrupts the caller ends the command as well."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as report:
+        try:
+            process = _start(writer, command, environ, cwd)
+        finally:
+            os.close(writer)
+        out, err = _finish(process)
+        figures = report.read().split()
+    if not figures:
+        raise Failed(f"{command[0]}: the meter ended early: {err.strip()}")
+    seconds, kib, written, dirtied, code = figures
+    return Run(
+        seconds=float(seconds),
+        memory=int(kib) * 1024,
+        written=int(written),
+        dirtied=int(dirtied),
+        code=int(code),
+        out=out,
+        err=err,
+    )
+
+
+def last_words(run: Run) -> str:
+    """The last line that a failed command printed, for the report of the failure."""
+    lines = [line.strip() for line in (run.out + "\n" + run.err).splitlines() if line.strip()]
+    return f"exit code {run.code}" + (f", {lines[-1]}" if lines else "")
+
+
+def _start(
+    report: int, command: Sequence[str], environ: Mapping[str, str], cwd: Path
+) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_METER), str(report), *command],
+        env=dict(environ),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        pass_fds=(report,),
+        process_group=0,  # so that it can be ended with its children, and Ctrl-C reaches us alone
+    )
+
+
+def _finish(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    try:
+        return process.communicate()
+    except BaseException:
+        _end(process)
+        raise
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """End the whole group: politely, then for good."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=_PATIENCE)
+            # The meter is gone; a child of it that still cleans up belongs to the same group.
+            if number is signal.SIGKILL:
+                return
