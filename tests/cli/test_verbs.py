@@ -236,3 +236,30 @@ def test_a_store_that_cannot_be_read(program: Program) -> None:
         assert "blobs" in ran.out + ran.err
     finally:
         (program.store / "blobs").chmod(0o755)
+
+
+def test_run_on_a_machine_without_a_store_makes_and_names_one(program: Program) -> None:
+    """The practice store holds one tiny model, protected at once; a second run finds it again."""
+    quiet = {"MODELWARD_STORE": "", "MODELWARD_VAULT": ""}
+    for _ in range(2):
+        ran = program.run("run", "--practice", "practice", **quiet)
+        assert ran.code == 0
+        assert str(program.base / "practice" / "models") in ran.err
+        assert "practice:latest" in ran.out
+    assert program.run("verify", "--store", "practice/models", "--vault", "practice/model_backups", **quiet).code == 0
+
+
+def test_run_ends_with_the_worst_of_its_parts(program: Program) -> None:
+    """Damage that nothing can heal is not hidden by a good status."""
+    corrupt.flip_bit(weights(program), 5, 5)
+    assert program.run("run").code == 3
+
+
+@pytest.mark.parametrize("vault", ["store/vault", "store/blobs/vault", "store", "."])
+def test_a_vault_and_a_store_stay_apart(program: Program, vault: str) -> None:
+    """A vault in the store is eaten by the runtime's prune: refused before anything is made (G1)."""
+    before = fingerprint(program.store)
+    ran = program.run("backup", "--vault", vault)
+    assert ran.code == 2
+    assert "beside them" in ran.err
+    assert fingerprint(program.store) == before

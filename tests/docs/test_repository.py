@@ -88,9 +88,7 @@ def _imports_changes(node: ast.Import | ast.ImportFrom) -> bool:
     names = {alias.name for alias in node.names}
     if isinstance(node, ast.Import):
         return bool(names & CHANGING_MODULES)
-    return node.module in CHANGING_MODULES or (
-        node.module == "os" and bool(names & (CHANGING_OS | CREATING_FLAGS))
-    )
+    return node.module in CHANGING_MODULES or (node.module == "os" and bool(names & (CHANGING_OS | CREATING_FLAGS)))
 
 
 def _calls_changes(call: ast.Call) -> bool:

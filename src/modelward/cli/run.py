@@ -45,16 +45,20 @@ def command(
 
 
 def _on_practice_ground(flags: dict[str, str], practice: str) -> dict[str, str]:
-    """The flags as they are when there is a store; else those of a practice store, which is made and named."""
+    """The flags as they are when there is a store; else, or when it is named, those of the practice store."""
     from modelward.bootstrap import find, practice_store, resolve
 
+    named = bool(practice and flags["store"]) and Path(flags["store"]).absolute() == Path(practice, "models").absolute()
     try:
-        find(resolve(given(flags)).settings)
+        if not named:
+            find(resolve(given(flags)).settings)
+            return flags
     except StoreNotFound:
         if not practice:
             raise
-        made = practice_store(Path(practice))
-        typer.echo(f"This machine has no Ollama store; made a practice store to try the commands on: {made}")
-        typer.echo(f"  use it with: modelward --help, and --store {made} --vault {made.parent / 'model_backups'}")
-        return {**flags, "store": str(made), "vault": flags["vault"] or str(made.parent / "model_backups")}
-    return flags
+    made = practice_store(Path(practice))
+    vault = flags["vault"] or str(made.parent / "model_backups")
+    why = "" if named else "This machine has no Ollama store. "
+    typer.echo(f"{why}Using a practice store, made to try the commands on: {made}", err=True)
+    typer.echo(f"  name it to every command: --store {made} --vault {vault}", err=True)
+    return {**flags, "store": str(made), "vault": vault}

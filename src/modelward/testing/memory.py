@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+import msgspec
 from blake3 import blake3
 
 from modelward.domain.chunks import CHUNK, ChunkList
@@ -230,7 +231,7 @@ class _Writer:
         wrapper = self._add(wrap(manifest, {blob: self._content.lists[blob] for blob in large}))
         if newest is not None and newest.wrapper == wrapper.digest:
             return newest
-        now = self._clock.now().replace(microsecond=0)
+        now = self._clock.now()
         snapshot = Snapshot(
             id=snapshot_id(now, model, wrapper.digest),
             model=model,
@@ -244,6 +245,13 @@ class _Writer:
         )
         self._content.records[snapshot.id] = snapshot
         return snapshot
+
+    def make_newest(self, snapshot: Snapshot) -> Snapshot:
+        """Record a version that is served again."""
+        now = self._clock.now()
+        identity = snapshot_id(now, snapshot.model, snapshot.wrapper)
+        self._content.records[identity] = msgspec.structs.replace(snapshot, id=identity, created_at=now)
+        return self._content.records[identity]
 
     def forget(self, snapshots: Sequence[Snapshot]) -> None:
         """Move records to the trash."""
