@@ -1,108 +1,146 @@
-"""``python -m benchmarks``: run the jobs and write docs/benchmarks.md."""
+"""``python -m benchmarks``: measure, print, and write the page."""
 
 import argparse
 import os
-import platform
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
-from benchmarks.jobs import JOBS, US, Bench, Result, versions
-from benchmarks.place import Place
+from benchmarks.bench import Bench
+from benchmarks.jobs import JOBS
+from benchmarks.machine import facts, file_system
+from benchmarks.peers import installed
+from benchmarks.process import Failed
+from benchmarks.report import Conditions, page, raw
+from benchmarks.result import Result
 from modelward import __version__
 
+_SIZE = 4_700_000_000
+_PAGE = Path("docs/benchmarks.md")
+_LEAST = 2 << 20  # two whole chunks
+_ROOM = 4.25  # times the size: store, vault, and a repository of restic's and of borg's, with something to spare
+_SPARE = 256 << 20
+_INTERRUPTED, _USAGE, _FAILED = 130, 2, 1
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, write the report, and end with 0; a target that was missed is said, not hidden."""
-    options = _options(arguments)
-    base = Path(tempfile.mkdtemp(prefix="modelward-bench-", dir=options.scratch))
+
+def main(words: Sequence[str]) -> int:
+    """Run the jobs that were asked for; the exit code."""
+    asked = _parse(words)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    folder = Path(tempfile.mkdtemp(prefix="modelward-bench-", dir=asked.scratch))
     try:
-        free = shutil.disk_usage(base).free
-        if free < options.size * 4 + (1 << 30):
-            print(f"not enough space: {options.size * 4 + (1 << 30):,} bytes wanted, {free:,} free", file=sys.stderr)
-            return 5
-        place = Place(base)
-        weights = place.make_big(options.size)
-        bench = Bench(place=place, weights=weights, size=options.size, repeat=options.repeat, say=_say)
-        results = [_one(bench, name) for name in options.only or JOBS]
-        options.out.write_text(report(results, options.size, options.repeat, _file_system(base)), encoding="utf-8")
+        return _measure(asked, folder)
+    except KeyboardInterrupt:
+        _say("interrupted: everything that was made is removed")
+        return _INTERRUPTED
+    except (Failed, OSError) as failure:
+        _say(f"error: {failure}")
+        return _FAILED
     finally:
-        shutil.rmtree(base, ignore_errors=True)
-    print(f"written: {options.out}")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _measure(asked: argparse.Namespace, folder: Path) -> int:
+    if missing := _missing_room(asked.size, folder):
+        _say(f"error: {missing}\n  next: name a folder on another disk with --scratch, or a smaller --size")
+        return _USAGE
+    peers = installed()
+    bench = Bench(folder, size=asked.size, rounds=asked.repeat, peers=peers, environ=os.environ, say=_say)
+    conditions = Conditions(
+        day=f"{datetime.now(UTC):%Y-%m-%d}",
+        size=asked.size,
+        rounds=asked.repeat,
+        machine=facts(folder),
+        versions={"modelward": __version__, **peers.versions},
+    )
+    results = [_job(name, bench) for name in asked.only]
+    _write(asked, page(conditions, results), raw(conditions, results))
     return 0
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=sorted(JOBS), help="jobs to run; all of them without it")
-    parser.add_argument("--size", type=int, default=4_700_000_000, help="bytes of the big blob")
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each candidate; the median counts")
-    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks.md"), help="where the report goes")
-    parser.add_argument("--scratch", type=Path, default=None, help="a folder on the disk to measure")
-    return parser.parse_args(arguments)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def _one(bench: Bench, name: str) -> Result:
+def _job(name: str, bench: Bench) -> Result:
     _say(name)
     return JOBS[name](bench)
 
 
-def report(results: Sequence[Result], size: int, repeat: int, file_system: str) -> str:
-    """The report as Markdown: the machine, the targets, a table a job."""
-    lines = [
-        "# Benchmarks",
-        "",
-        f"Written by `make bench`: whole processes, run in turn with their peers, medians of {repeat}.",
-        "Absolute figures move between machines and hours; the ratios are what counts.",
-        "",
-        f"- Modelward {__version__}, Python {platform.python_version()}, Linux {platform.release().split('-')[0]}.",
-        f"- {os.cpu_count()} cores ({_processor()}), file system {file_system}.",
-        f"- The big blob: {size:,} random bytes, which stand for quantised weights.",
-        *(f"- {name}: {version}" for name, version in versions().items()),
-        "- restic and borg also split and compress, restic encrypts; they are what a user would pick instead.",
-        "",
-        "| target | measured | |",
-        "|---|---|---|",
-    ]
-    lines += [
-        f"| {r.title}: {t.text} | {t.measured} | {'met' if t.met else '**missed**'} |"
-        for r in results
-        for t in r.targets
-    ]
-    for result in results:
-        lines += ["", f"## {result.title}", *_table(result)]
-    return "\n".join(lines) + "\n"
+def _write(asked: argparse.Namespace, text: str, figures: str) -> None:
+    print(text)
+    for path, content in ((asked.out, text), (asked.json, figures)):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
+            _say(f"written: {path}")
 
 
-def _table(result: Result) -> list[str]:
-    ours = result.figures.get(US)
-    rows = ["| candidate | s | GB/s | MB of memory | times ours |", "|---|---|---|---|---|"]
-    for name, sample in result.figures.items():
-        rate = f"{result.size / sample.seconds / 1e9:.2f}" if result.size else ""
-        ratio = f"{sample.seconds / ours.seconds:.2f}" if ours is not None else ""
-        rows.append(f"| {name} | {sample.seconds:.2f} | {rate} | {sample.memory:.0f} | {ratio} |")
-    return [result.note, "", *rows] if result.note else ["", *rows]
+def _missing_room(size: int, folder: Path) -> str:
+    """Why there is not enough room; empty when there is."""
+    need, free = int(size * _ROOM) + _SPARE, shutil.disk_usage(folder).free
+    return f"{need:,} bytes are needed and {free:,} are free" if free < need else ""
 
 
-def _processor() -> str:
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
-    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    flags = next((value.split() for name, value in fields.items() if name.strip() == "flags"), [])
-    model = next((value.strip() for name, value in fields.items() if name.strip() == "model name"), "unknown")
-    return ", ".join([model, *(flag for flag in ("sha_ni", "avx2", "avx512f") if flag in flags)])
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Modelward beside its peers.")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"jobs, of: {', '.join(JOBS)}")
+    parser.add_argument("--size", type=_bytes, default=_SIZE, metavar="BYTES", help="of the big blob (4.7e9)")
+    parser.add_argument("--out", type=Path, help=f"the page; {_PAGE} after all jobs at the default size, else none")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every run to FILE")
+    parser.add_argument("--repeat", type=_rounds, default=3, metavar="N", help="rounds (3)")
+    parser.add_argument("--scratch", type=Path, default=None, metavar="DIR", help="a folder on the disk to measure")
+    asked = parser.parse_args(words)
+    if not sys.platform.startswith("linux"):
+        parser.error("needs Linux: /proc, O_DIRECT and the peers' GNU options")
+    if asked.out is None and asked.only is None and asked.size == _SIZE:
+        asked.out = _PAGE
+    asked.scratch = asked.scratch or _disk()
+    asked.only = _chosen(asked.only, parser)
+    return asked
 
 
-def _file_system(path: Path) -> str:
-    done = subprocess.run(["stat", "-f", "-c", "%T", str(path)], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+def _chosen(given: list[str] | None, parser: argparse.ArgumentParser) -> list[str]:
+    """The jobs in the order in which they are run, whatever the order in which they are named."""
+    if given is None:
+        return list(JOBS)
+    names = {name for word in given for name in word.split(",") if name}
+    if unknown := names - set(JOBS):
+        parser.error(f"no such job: {', '.join(sorted(unknown))}; there are: {', '.join(JOBS)}")
+    return [name for name in JOBS if name in names]
+
+
+def _bytes(text: str) -> int:
+    size = int(float(text))
+    if size < _LEAST:
+        raise argparse.ArgumentTypeError(f"at least {_LEAST}")
+    return size
+
+
+def _rounds(text: str) -> int:
+    if (rounds := int(text)) < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return rounds
+
+
+def _disk() -> Path:
+    """Where temporary files go, unless that is in memory: then here."""
+    folder = Path(tempfile.gettempdir())
+    return Path.cwd() if file_system(folder) == "tmpfs" else folder
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Once: a second signal must not stop the cleaning up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main(sys.argv[1:]))

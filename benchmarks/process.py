@@ -64,9 +64,7 @@ def last_words(run: Run) -> str:
     return f"exit code {run.code}" + (f", {lines[-1]}" if lines else "")
 
 
-def _start(
-    report: int, command: Sequence[str], environ: Mapping[str, str], cwd: Path
-) -> "subprocess.Popen[str]":
+def _start(report: int, command: Sequence[str], environ: Mapping[str, str], cwd: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-I", "-S", str(_METER), str(report), *command],
         env=dict(environ),
@@ -90,12 +88,10 @@ def _finish(process: "subprocess.Popen[str]") -> tuple[str, str]:
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    """End the whole group: politely, then for good."""
+    """End the whole group: politely, then for good. The pipes close when the last of it is gone."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=_PATIENCE)
-            # The meter is gone; a child of it that still cleans up belongs to the same group.
-            if number is signal.SIGKILL:
-                return
+            return

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from modelward.config import SETTINGS, Resolved, resolve
-from modelward.domain.errors import BadName, BadSetting
+from modelward.domain.errors import BadSetting, UsageError
 from modelward.domain.name import ModelName
 
 
@@ -46,7 +48,7 @@ def test_models_are_parsed_names(tmp_path: Path) -> None:
     names = (ModelName.parse("llama3"), ModelName.parse("user/m:1b"))
     assert settle(tmp_path, MODEL="llama3, user/m:1b").settings.models == names
     assert settle(tmp_path, file='models = ["llama3", "user/m:1b"]').settings.models == names
-    with pytest.raises(BadName):
+    with pytest.raises(UsageError):
         settle(tmp_path, MODEL="../x")
 
 
@@ -85,3 +87,125 @@ def test_every_setting_explains_itself() -> None:
     names = [setting.environment[0] for setting in SETTINGS]
     assert len(set(names)) == len(SETTINGS)
     assert all(setting.help and setting.environment[0].startswith("MODELWARD_") for setting in SETTINGS)
+
+
+@pytest.mark.xfail(strict=True, reason="a bad model name does not say which setting holds it")
+def test_a_bad_model_name_says_where_it_stands(tmp_path: Path) -> None:
+    """MODEL is a foreign name that another program may have set: the message has to name it."""
+    with pytest.raises(BadSetting, match="environment MODEL"):
+        settle(tmp_path, MODEL="../x")
+
+
+@pytest.mark.xfail(strict=True, reason="OverflowError and ValueError leave resolve")
+@pytest.mark.parametrize("name", ["KEEP_LAST", "THREADS", "TRASH_DAYS", "LIMIT_RATE", "RESERVE"])
+def test_a_number_without_end_is_refused(tmp_path: Path, name: str) -> None:
+    """Five thousand digits are a bad setting, never an internal error."""
+    with pytest.raises(BadSetting):
+        settle(tmp_path, **{f"MODELWARD_{name}": "9" * 5000})
+
+
+@pytest.mark.xfail(strict=True, reason="the trash may be kept for longer than dates go")
+def test_the_trash_is_kept_a_hundred_years_at_most(tmp_path: Path) -> None:
+    """A day count that leads out of the calendar is refused where it is set."""
+    with pytest.raises(BadSetting):
+        settle(tmp_path, MODELWARD_TRASH_DAYS="9999999")
+
+
+@pytest.mark.xfail(strict=True, reason="lists and tables become text as Python writes them")
+@pytest.mark.parametrize(
+    "file", ['store = ["a", "b"]', "store = {a = 1}", "vault = 1979-05-27", "[store]\na = 1", "models = {a = 1}"]
+)
+def test_a_value_of_the_wrong_kind_is_refused(tmp_path: Path, file: str) -> None:
+    """A path is a text; only the models are a list."""
+    with pytest.raises(BadSetting):
+        settle(tmp_path, file=file)
+
+
+@pytest.mark.xfail(strict=True, reason="RecursionError leaves resolve")
+def test_a_file_without_a_bottom_is_refused(tmp_path: Path) -> None:
+    """Brackets in brackets end with an error that names the file."""
+    with pytest.raises(BadSetting, match=r"modelward\.toml"):
+        settle(tmp_path, file="models = " + "[" * 5000 + "]" * 5000)
+
+
+@pytest.mark.xfail(strict=True, reason="RuntimeError leaves resolve")
+def test_a_home_of_nobody_is_no_settings_file(tmp_path: Path) -> None:
+    """A named file has to be there, whatever its name looks like."""
+    with pytest.raises(BadSetting):
+        settle(tmp_path, MODELWARD_CONFIG="~nobody-of-this-name/modelward.toml")
+
+
+@pytest.mark.xfail(strict=True, reason="PermissionError leaves resolve")
+def test_a_closed_home_holds_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run for another user (sudo keeps HOME): the folder that cannot be entered is passed by."""
+
+    def closed(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    assert settle(tmp_path).settings.keep_last == 5
+
+
+@pytest.mark.xfail(strict=True, reason="a folder in the settings file depends on where the program is started")
+@pytest.mark.parametrize("name", ["store", "vault"])
+def test_a_folder_in_the_file_is_seen_from_the_file(tmp_path: Path, name: str) -> None:
+    """A relative folder of the user's settings file is the same folder from wherever the program is started."""
+    folder = tmp_path / "home" / ".config" / "modelward"
+    folder.mkdir(parents=True)
+    (folder / "modelward.toml").write_text(f'{name} = "there"\n')
+    assert getattr(settle(tmp_path).settings, name) == str(folder / "there")
+
+
+@pytest.mark.xfail(strict=True, reason="a tilde in the settings file is left to whoever opens the folder")
+def test_a_tilde_in_the_file_is_the_home(tmp_path: Path) -> None:
+    """No shell reads the file, and people write ~ all the same."""
+    assert settle(tmp_path, file='vault = "~/kept"').settings.vault == str(tmp_path / "home" / "kept")
+
+
+@pytest.mark.xfail(strict=True, reason="settings are looked for under LOCALAPPDATA")
+def test_windows_keeps_settings_where_they_roam(tmp_path: Path) -> None:
+    """%APPDATA%/modelward/modelward.toml is the settings file there."""
+    roaming = tmp_path / "roaming"
+    (roaming / "modelward").mkdir(parents=True)
+    (roaming / "modelward" / "modelward.toml").write_text("threads = 7")
+    environ = {"APPDATA": str(roaming), "LOCALAPPDATA": str(tmp_path / "local")}
+    assert resolve({}, environ, platform="win32", home=tmp_path, cwd=tmp_path).settings.threads == 7
+
+
+def test_a_mac_keeps_settings_in_its_library(tmp_path: Path) -> None:
+    """Application Support is the folder of both settings and vault."""
+    folder = tmp_path / "Library" / "Application Support" / "modelward"
+    folder.mkdir(parents=True)
+    (folder / "modelward.toml").write_text("threads = 7")
+    settings = resolve({}, {}, platform="darwin", home=tmp_path, cwd=tmp_path).settings
+    assert (settings.threads, settings.vault) == (7, str(folder / "model_backups"))
+
+
+def test_a_named_file_wins_over_the_one_in_the_folder(tmp_path: Path) -> None:
+    """--config before MODELWARD_CONFIG before ./modelward.toml."""
+    for name, count in (("flag.toml", 1), ("named.toml", 2), ("modelward.toml", 3)):
+        (tmp_path / name).write_text(f"threads = {count}")
+    environ = {"MODELWARD_CONFIG": str(tmp_path / "named.toml")}
+    flags = {"config": str(tmp_path / "flag.toml")}
+
+    def threads(flags: dict[str, str], environ: dict[str, str]) -> int:
+        return resolve(flags, environ, platform="linux", home=tmp_path, cwd=tmp_path).settings.threads
+
+    assert (threads(flags, environ), threads({}, environ), threads({}, {})) == (1, 2, 3)
+
+
+@pytest.mark.xfail(strict=True, reason="a bad model name is no BadSetting")
+@given(
+    st.sampled_from([setting.environment[0] for setting in SETTINGS]),
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30),
+)
+@example("MODELWARD_MODELS", "../x")
+def test_any_text_is_a_value_or_a_bad_setting(name: str, text: str) -> None:
+    """Whatever the environment holds, there is a value or a message that names the setting."""
+    nowhere = Path("/nonexistent")
+    try:
+        resolved = resolve({}, {name: text}, platform="linux", home=nowhere, cwd=nowhere)
+    except BadSetting as error:
+        assert name.removeprefix("MODELWARD_").lower() in error.thing
+    else:
+        assert len(resolved.origins) == len(SETTINGS)

@@ -52,7 +52,7 @@ class Folder:
     @classmethod
     def open(cls, path: Path, *, create: bool = False, mode: int = 0o700) -> Self:
         """Open a root; links in ``path`` itself are resolved once, here. ``create`` makes what is missing."""
-        real = path.expanduser().resolve()
+        real = _real(path)
         if create:
             _make_parents(real, mode)
         with reading_errors(real):
@@ -101,9 +101,11 @@ class Folder:
         return self._open_plain(name, _READ)
 
     def open_to_patch(self, name: str) -> int:
-        """A descriptor to read and write a plain file that exists."""
-        with writing_errors(f"{self.path}/{name}"):
+        """A descriptor to read and write a plain file that exists; WriteFailed where it may be read only."""
+        try:
             return self._open_plain(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except ReadFailed as error:
+            raise WriteFailed(error.what, thing=error.thing, next_step=error.next_step) from error
 
     def _open_plain(self, name: str, flags: int) -> int:
         path = f"{self.path}/{name}"
@@ -261,10 +263,10 @@ def append(folder: Folder, name: str, data: bytes) -> None:
     """Add bytes to the end of a file, making it when it is not there, and fsync."""
     path = f"{folder.path}/{name}"
     with writing_errors(path):
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         fd = os.open(name, flags, 0o600, dir_fd=folder.fd)
         try:
-            made = os.fstat(fd).st_size == 0
+            made = _plain_size(fd, path) == 0
             _write_all(fd, memoryview(data), None)
             os.fsync(fd)
         finally:
@@ -276,8 +278,9 @@ def append(folder: Folder, name: str, data: bytes) -> None:
 def cut(folder: Folder, name: str, size: int) -> None:
     """Shorten a log of our own to ``size`` bytes: what a killed writer left half written goes."""
     with writing_errors(f"{folder.path}/{name}"):
-        fd = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)
+        fd = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder.fd)
         try:
+            _plain_size(fd, f"{folder.path}/{name}")
             os.ftruncate(fd, size)
             os.fsync(fd)
         finally:
@@ -376,6 +379,12 @@ def _try_lock(fd: int, holder: str) -> bool:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise WriteFailed(
+            f"this file system has no locks: {_text(error)}",
+            thing=holder,
+            next_step="put the vault on a file system with locks, such as a local disk",
+        ) from error
     with suppress(OSError):
         # The name is a courtesy to who has to wait; on a full disk the lock holds without it.
         os.ftruncate(fd, 0)
@@ -398,7 +407,8 @@ def clone(target_fd: int, source_fd: int) -> bool:
 
 def require_space(folder: Folder, size: int, reserve: int) -> None:
     """Raise DiskFull unless ``size`` bytes fit with the reserve left over (at most a twentieth of the disk; D1)."""
-    space = os.fstatvfs(folder.fd)
+    with writing_errors(folder.path):
+        space = os.fstatvfs(folder.fd)
     free = space.f_bavail * space.f_frsize
     kept = min(reserve, space.f_blocks * space.f_frsize // 20)
     if size + kept > free or (space.f_files and not space.f_favail):
@@ -431,7 +441,7 @@ def reading_errors(thing: object) -> Iterator[None]:
     except FileNotFoundError as error:
         raise BlobMissing("not there", thing=thing) from error
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.EMLINK):
+        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.EMLINK, errno.EISDIR):
             raise NotARegularFile("a link or special file, not what it should be", thing=thing) from error
         raise ReadFailed(_text(error), thing=thing, next_step=_advice(error)) from error
 
@@ -469,6 +479,23 @@ def _advice(error: OSError) -> str:
             return "the disk reports errors: check the kernel log (dmesg) and the drive's health"
         case _:
             return "see whether the disk is still there, then run the command again"
+
+
+def _real(path: Path) -> Path:
+    try:
+        return path.expanduser().resolve()
+    except (RuntimeError, OSError) as error:
+        raise NotARegularFile(
+            f"a path that leads nowhere ({error})", thing=path, next_step="check the path, and the links in it"
+        ) from error
+
+
+def _plain_size(fd: int, path: str) -> int:
+    """The size of a log of ours; something else than a plain file under its name is refused (T1)."""
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        raise NotARegularFile(f"a {kind_of(found.st_mode)}, not a plain file", thing=path)
+    return found.st_size
 
 
 def _make_parents(path: Path, mode: int) -> None:

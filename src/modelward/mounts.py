@@ -27,15 +27,23 @@ def identity_of(path: str, fd: int) -> StoreIdentity:
 
 def protection(store: StoreIdentity, vault: StoreIdentity) -> Protection:
     """What the vault's copies survive, seen from this store; a vault never shares inodes with a store."""
-    if vault.file_system in _REMOTE and vault.mount_source != store.mount_source:
+    if vault.file_system in _REMOTE and _host(vault) != _host(store):
         return Protection.OTHER_HOST
     return Protection.SAME_DEVICE if _same_disk(store, vault) else Protection.OTHER_DEVICE
 
 
 def _same_disk(store: StoreIdentity, vault: StoreIdentity) -> bool:
     """Subvolumes of one btrfs have device numbers of their own and the source in common."""
-    same_source = bool(store.mount_source) and store.mount_source == vault.mount_source
-    return store.device == vault.device or (same_source and store.mount_source.startswith("/"))
+    real = store.mount_source.startswith("/") or store.file_system in _REMOTE
+    return store.device == vault.device or (real and store.mount_source == vault.mount_source)
+
+
+def _host(place: StoreIdentity) -> str:
+    """The host that a network mount's bytes lie on (``host:/export``, ``//host/share``); empty for this one."""
+    if place.file_system not in _REMOTE:
+        return ""
+    source = place.mount_source
+    return source.strip("/").partition("/")[0] if source.startswith("//") else source.rpartition(":")[0] or source
 
 
 def _mount_table() -> str:

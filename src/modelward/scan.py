@@ -11,7 +11,7 @@ import hashlib
 import mmap
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Protocol
@@ -99,7 +99,9 @@ class BlobFile:
     def __init__(self, fd: int, mode: ReadMode) -> None:
         self.fd = fd
         self.mode = mode
-        if mode is ReadMode.DIRECT and not _set_direct(fd):
+        if mode is not ReadMode.DIRECT:
+            _clear_direct(fd)
+        elif not _set_direct(fd):
             self.mode = ReadMode.DROPPED
 
     def fill(self, view: memoryview, offset: int, length: int) -> int:
@@ -189,7 +191,7 @@ def copy_checked(
     """
     pass_ = _Pass(reading, fill, expected.size, expected=expected, sink=sink, only=only)
     pass_.run()
-    return tuple(sorted({*pass_.wrong, *pass_.unreadable}))
+    return tuple(sorted({*pass_.wrong, *pass_.unreadable, *pass_.left}))
 
 
 def copy_whole(fill: Fill, size: int, sink: Sink, reading: Reading) -> str:
@@ -258,6 +260,11 @@ class _Pass:
     def next_chunk(self) -> int:
         """The first chunk that was not begun; all before it are done once ``run`` returned."""
         return self.indices[self._taken] if self._taken < len(self.indices) else self._last
+
+    @property
+    def left(self) -> Sequence[int]:
+        """The chunks that were not begun."""
+        return self.indices[self._taken :]
 
     def run(self) -> None:
         """Read it all, or up to the deadline; raises the first error that any worker met."""
@@ -437,7 +444,9 @@ def _set_direct(fd: int) -> bool:
 
 
 def _clear_direct(fd: int) -> None:
-    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~_O_DIRECT)
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    if flags & _O_DIRECT:
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags & ~_O_DIRECT)
 
 
 def _drop_pages(fd: int, offset: int, length: int) -> None:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelward.domain.errors import BadSetting
@@ -56,9 +56,7 @@ def test_sizes_are_short_and_near(count: int) -> None:
     """Three digits say a size to within one percent, and parse back."""
     text = format_bytes(count)
     assert len(text) < 14
-    assert abs(parse_bytes(text.replace(",", "")) - count) <= max(1, count * 0.01) + (
-        10**12 / 2 if count > 10**12 else 0
-    )
+    assert abs(parse_bytes(text.replace(",", "")) - count) <= max(1, count * 0.01)
 
 
 @pytest.mark.parametrize(
@@ -67,3 +65,50 @@ def test_sizes_are_short_and_near(count: int) -> None:
 def test_durations_in_words(seconds: float, text: str) -> None:
     """As a person would say it."""
     assert format_duration(seconds) == text
+
+
+@pytest.mark.xfail(strict=True, reason="format_bytes never reaches TB")
+@pytest.mark.parametrize(("count", "text"), [(5 * 10**12, "5 TB"), (999_500_000_000, "1 TB"), (3 * 10**15, "3,000 TB")])
+def test_big_disks_are_counted_in_terabytes(count: int, text: str) -> None:
+    """The unit follows the size up to TB, and stays there."""
+    assert format_bytes(count) == text
+
+
+@given(st.integers(0, 10**18 - 1))
+@pytest.mark.xfail(strict=True, reason="parse_bytes goes through a float: wrong above 2**53")
+@example(2**53 + 1)
+def test_a_plain_number_of_bytes_is_exact(count: int) -> None:
+    """Every whole number that can be written comes back to the byte."""
+    assert parse_bytes(str(count)) == count
+
+
+@pytest.mark.xfail(strict=True, reason="OverflowError leaves parse_bytes")
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 400 + "GiB"])
+def test_a_size_beyond_every_disk_is_refused(text: str) -> None:
+    """More digits than any size has are a mistake of the user, not of the program."""
+    with pytest.raises(BadSetting):
+        parse_bytes(text)
+
+
+@pytest.mark.xfail(strict=True, reason="a duration that no date can bear passes, and forget ends with OverflowError")
+@pytest.mark.parametrize("text", ["36501d", "200000w", "99999999d"])
+def test_a_duration_beyond_a_hundred_years_is_refused(text: str) -> None:
+    """Now and the duration together have to stay a date."""
+    with pytest.raises(BadSetting):
+        parse_duration(text)
+
+
+@given(st.integers(0, 36_500), st.sampled_from(["s", "m", "h", "d"]))
+def test_a_duration_is_its_number_of_units(number: int, unit: str) -> None:
+    """What is written is what is meant, in every unit."""
+    seconds = {"s": 1, "m": 60, "h": 3600, "d": 86_400}[unit]
+    assert parse_duration(f"{number}{unit}").total_seconds() == number * seconds
+
+
+@given(st.floats(0, 10**7))
+def test_a_time_in_words_is_near(seconds: float) -> None:
+    """The words are at most a tenth, or a minute from an hour up, away from the time."""
+    units = {"s": 1, "min": 60, "h": 3600}
+    words = format_duration(seconds).split()
+    said = sum(float(number) * units[unit] for number, unit in zip(words[::2], words[1::2], strict=True))
+    assert abs(said - seconds) <= (max(seconds * 0.1, 0.5) if seconds < 3599 else 61)

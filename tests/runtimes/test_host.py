@@ -1,7 +1,9 @@
 """OLLAMA_HOST in all the forms that Ollama accepts."""
 
+from ipaddress import IPv6Address
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelward.runtimes.host import Endpoint, parse_host
@@ -58,3 +60,54 @@ def test_an_address_survives_text_and_back(scheme: str, host: str, port: int, pa
 def test_no_text_is_too_odd(text: str) -> None:
     """Whatever stands there, there is an address with a port in range."""
     assert 0 <= parse_host(text).port <= 65535
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the special name, odd schemes and long forms of IPv6 are read in another way than Ollama does"
+)
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("ollama.com", "https://ollama.com:443"),
+        (' "ollama.com" ', "https://ollama.com:443"),
+        ("ftp://example.com", "http://example.com:11434"),
+        ("HTTPS://example.com", "https://example.com:11434"),
+        ("[0:0:0:0:0:0:0:0]:9", "http://[::1]:9"),
+        ("0::0", "http://[::1]:11434"),
+        ("::ffff:0.0.0.0", "http://127.0.0.1:11434"),
+        ("2001:DB8:0::1", "http://[2001:db8::1]:11434"),
+        ("example.com:٣", "http://example.com:11434"),
+        ("example.com:000080", "http://example.com:80"),
+    ],
+)
+def test_the_rare_forms_of_ollama(text: str, url: str) -> None:
+    """As envconfig.ConnectableHost of v0.24.0 answers them; a scheme that no client speaks counts as http."""
+    assert parse_host(text).url == url
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("ollama.com:80", "http://ollama.com:80"),
+        ("http://ollama.com", "http://ollama.com:80"),
+        ("https://0.0.0.0:4321", "https://127.0.0.1:4321"),
+        ("http://[::]", "http://[::1]:80"),
+        (":0", "http://127.0.0.1:0"),
+        ("fe80::1%eth0", "http://[fe80::1%eth0]:11434"),
+    ],
+)
+def test_near_the_rare_forms(text: str, url: str) -> None:
+    """What looks like a special form and is none."""
+    assert parse_host(text).url == url
+
+
+@given(st.ip_addresses(v=6), st.integers(0, 65535))
+@pytest.mark.xfail(strict=True, reason="an IPv4 address within IPv6 stays as it is")
+@example(IPv6Address("::"), 80)
+@example(IPv6Address("::ffff:1.2.3.4"), 80)
+def test_ipv6_is_the_same_with_brackets_and_without(address: IPv6Address, port: int) -> None:
+    """Bare, bracketed, long or with a port: one host, and a client never calls the address of everywhere."""
+    host = parse_host(str(address)).host
+    forms = (f"[{address}]", f"[{address}]:{port}", address.exploded, f"http://[{address}]:{port}")
+    assert {parse_host(form).host for form in forms} == {host}
+    assert host not in ("::", "0.0.0.0")  # noqa: S104 - what must not come out

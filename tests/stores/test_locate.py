@@ -77,3 +77,81 @@ def test_nothing_found_names_every_place(tmp_path: Path) -> None:
 def test_other_platforms_have_one_place(tmp_path: Path) -> None:
     """No systemd on a Mac."""
     assert [c.path for c in candidates({}, tmp_path, "darwin", root=tmp_path)] == [tmp_path / ".ollama/models"]
+
+
+LIB = "lib/systemd/system/ollama.service"
+DROP_IN = "etc/systemd/system/ollama.service.d/override.conf"
+
+
+@pytest.mark.xfail(strict=True, reason="the package's unit wins over the administrator's")
+def test_the_administrators_unit_hides_the_packages(tmp_path: Path) -> None:
+    """Of two units of one name systemd reads the one below /etc only (systemd.unit(5))."""
+    ours, theirs = store(tmp_path / "ours"), store(tmp_path / "theirs")
+    unit(tmp_path, f"[Service]\nEnvironment=OLLAMA_MODELS={ours}\n")
+    unit(tmp_path, f"[Service]\nEnvironment=OLLAMA_MODELS={theirs}\n", LIB)
+    assert find_store({}, tmp_path / "home", "linux", root=tmp_path).path == ours
+
+
+@pytest.mark.xfail(strict=True, reason="a package's drop-in is not read")
+def test_a_packages_drop_in_is_read(tmp_path: Path) -> None:
+    """Drop-ins lie below every folder of units."""
+    path = store(tmp_path / "srv")
+    unit(tmp_path, "[Service]\nUser=ollama\n", LIB)
+    unit(tmp_path, f"[Service]\nEnvironment=OLLAMA_MODELS={path}\n", f"usr/{LIB}.d/10-models.conf")
+    assert find_store({}, tmp_path / "home", "linux", root=tmp_path).path == path
+
+
+@pytest.mark.xfail(strict=True, reason="of two values the first counts")
+def test_the_last_value_counts(tmp_path: Path) -> None:
+    """Set twice, a variable has its last value (systemd.exec(5))."""
+    old, new = store(tmp_path / "old"), store(tmp_path / "new")
+    unit(tmp_path, f"[Service]\nEnvironment=OLLAMA_MODELS={old} OLLAMA_MODELS={new}\n")
+    assert find_store({}, tmp_path / "home", "linux", root=tmp_path).path == new
+
+
+@pytest.mark.xfail(strict=True, reason="a line that goes on after a backslash is cut")
+def test_a_line_may_go_on_in_the_next(tmp_path: Path) -> None:
+    """A backslash at the end joins two lines (systemd.syntax(7))."""
+    path = store(tmp_path / "srv")
+    unit(tmp_path, f"[Service]\nEnvironment=OLLAMA_HOST=0.0.0.0 \\\n  OLLAMA_MODELS={path}\n")
+    assert find_store({}, tmp_path / "home", "linux", root=tmp_path).path == path
+
+
+@pytest.mark.xfail(strict=True, reason="lines of other sections and values taken back count")
+@pytest.mark.parametrize(
+    ("text", "drop_in"),
+    [
+        ("[X-Note]\nEnvironment=OLLAMA_MODELS={}\n", ""),
+        ("[Service]\nEnvironment=OLLAMA_MODELS={}\n", "[Service]\nEnvironment=\n"),
+    ],
+)
+def test_what_systemd_does_not_take_is_not_taken(tmp_path: Path, text: str, drop_in: str) -> None:
+    """Only [Service] counts, and an empty assignment takes back what stood before."""
+    unit(tmp_path, text.format(store(tmp_path / "srv")))
+    unit(tmp_path, drop_in, DROP_IN)
+    default = store(tmp_path / "home/.ollama/models")
+    assert find_store({}, tmp_path / "home", "linux", root=tmp_path).path == default
+
+
+@pytest.mark.xfail(strict=True, reason="User= and HOME of the unit are not read")
+@pytest.mark.parametrize("text", ["User=keeper", "User=nobody-here\nEnvironment=HOME={}"])
+def test_the_services_user_has_a_home(tmp_path: Path, text: str) -> None:
+    """A service without OLLAMA_MODELS serves from its user's home, or from the HOME that its unit sets."""
+    home = tmp_path / "srv" / "keeper"
+    path = store(home / ".ollama" / "models")
+    unit(tmp_path, f"root:x:0:0:root:/root:/bin/sh\nkeeper:x:990:990::{home}:/bin/false\n", "etc/passwd")
+    unit(tmp_path, "[Service]\n" + text.format(home) + "\n")
+    assert find_store({}, tmp_path / "nobody", "linux", root=tmp_path).path == path
+
+
+def test_looking_changes_nothing(tmp_path: Path) -> None:
+    """Reading units and folders leaves every file and time as it was (V2)."""
+    store(tmp_path / "home/.ollama/models")
+    unit(tmp_path, "[Service]\nEnvironment=OLLAMA_MODELS=/nowhere\n")
+
+    def picture() -> list[tuple[str, int]]:
+        return sorted((str(path), path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+
+    before = picture()
+    find_store({}, tmp_path / "home", "linux", root=tmp_path)
+    assert picture() == before

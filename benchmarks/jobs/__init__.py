@@ -1,0 +1,19 @@
+"""The jobs that are measured, in the order in which they are run and reported."""
+
+from collections.abc import Callable, Mapping
+
+from benchmarks.bench import Bench
+from benchmarks.jobs import backup, memory, repair, restore, verify
+from benchmarks.result import Result
+
+JOBS: Mapping[str, Callable[[Bench], Result]] = {
+    "first-backup": backup.first,
+    "unchanged": backup.unchanged,
+    "many": backup.many,
+    "verify-warm": verify.warm_cache,
+    "verify-direct": verify.direct,
+    "repair": repair.one_page,
+    "restore": restore.copied,
+    "clone": restore.cloned,
+    "memory": memory.every_verb,
+}
