@@ -18,7 +18,7 @@ PYTHON ?= $(eval PYTHON := $(shell $(find_python)))$(PYTHON)
 ARGS ?=
 BUDGET ?= 600
 
-.PHONY: help run test lint bench campaign lock clean peers
+.PHONY: help run test lint bench campaign docs lock clean peers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: $(VENV)/.ready ## measure speed beside the peers that are installed
 
 campaign: $(VENV)/.ready ## run the slow tests for BUDGET seconds
 	@MODELWARD_CAMPAIGN_BUDGET="$(BUDGET)" $(BIN)/python -m pytest -m campaign $(ARGS)
+
+docs: $(VENV)/.ready ## write docs/reference.md and docs/terminal.svg from the program
+	@$(BIN)/python scripts/reference.py && $(BIN)/python scripts/picture.py
 
 lock: $(VENV)/.ready ## resolve requirements/*.in again (ARGS=--upgrade for newer versions)
 	@$(LOCK) $(ARGS) requirements/run.in --output-file requirements/run.txt

@@ -12,7 +12,7 @@ class Table:
     """Rows that belong side by side. All ratios are to the first row's time.
 
     ``size`` is how many bytes each row works through, 0 where a rate would mean nothing; ``writes`` asks for the
-    columns of bytes written.
+    columns of bytes written, ``ratios`` for the one of times.
     """
 
     title: str
@@ -20,7 +20,7 @@ class Table:
     rows: tuple[Row, ...]
     size: int = 0
     writes: bool = False
-    notes: tuple[str, ...] = ()
+    ratios: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

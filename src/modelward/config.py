@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from modelward.domain.errors import BadSetting
+from modelward.domain.errors import BadName, BadSetting
 from modelward.domain.name import ModelName
-from modelward.domain.units import parse_bytes, parse_duration
+from modelward.domain.units import LONGEST, parse_bytes, parse_duration
 
 PREFIX = "MODELWARD_"
 FILE_NAME = "modelward.toml"
@@ -75,10 +75,15 @@ def _text(text: str) -> str:
     return text.strip().strip("\"'").strip()
 
 
-def _whole(text: str) -> int:
-    if not text.strip().isdecimal():
-        raise BadSetting("not a whole number from 0 up", next_step="write for example 5")
-    return int(text)
+def _whole(text: str, most: int = 1_000_000) -> int:
+    digits = text.strip()
+    if not (digits.isdecimal() and len(digits) < 10 and int(digits) <= most):
+        raise BadSetting(f"not a whole number from 0 to {most:,}", next_step="write for example 5")
+    return int(digits)
+
+
+def _days(text: str) -> int:
+    return _whole(text, most=LONGEST.days)
 
 
 def _percent(text: str) -> float:
@@ -130,7 +135,7 @@ SETTINGS = (
     Setting(name="keep_daily", help="days of which to keep the newest version", default="0", parse=_whole),
     Setting(name="keep_weekly", help="weeks of which to keep the newest version", default="0", parse=_whole),
     Setting(name="keep_within", help="keep every version younger than this", default="", parse=_within),
-    Setting(name="trash_days", help="days that forgotten versions can be brought back", default="14", parse=_whole),
+    Setting(name="trash_days", help="days that forgotten versions can be brought back", default="14", parse=_days),
     Setting(name="limit_rate", help="bytes a second to read at most; 0: no limit", default="0", parse=parse_bytes),
     Setting(name="threads", help="threads that read and hash; 0: by cores", default="0", parse=_whole),
     Setting(name="buffered", help="read through the page cache", default="false", parse=_yes),
@@ -154,6 +159,8 @@ def resolve(flags: Mapping[str, str], environ: Mapping[str, str], *, platform: s
     in_file = _read(path) if path is not None else {}
     _refuse_unknown(environ, in_file, path)
     found = {setting.name: _find(setting, flags, environ, in_file, path) for setting in SETTINGS}
+    for name in ("store", "vault"):
+        found[name] = _from_file(*found[name], path, home)
     if not found["vault"][0]:
         found["vault"] = (str(default_vault(path, environ, platform, home)), "default")
     parsed = {name: _parse(_BY_NAME[name], *given) for name, given in found.items()}
@@ -186,40 +193,66 @@ def data_folder(environ: Mapping[str, str], platform: str, home: Path) -> Path:
 
 
 def _config_folder(environ: Mapping[str, str], platform: str, home: Path) -> Path:
-    if platform in ("darwin", "win32"):
+    if platform == "darwin":
         return data_folder(environ, platform, home)
+    if platform == "win32":
+        return Path(environ.get("APPDATA") or home / "AppData" / "Roaming") / "modelward"
     return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "modelward"
 
 
 def _file(flags: Mapping[str, str], environ: Mapping[str, str], platform: str, home: Path, cwd: Path) -> Path | None:
     """The settings file: the one that was named (it has to be there), else the first that is found."""
     if named := flags.get("config") or environ.get(f"{PREFIX}CONFIG"):
-        path = Path(named).expanduser().absolute()
-        if not path.is_file():
+        path = cwd / _home(named, home)
+        if not _is_file(path):
             raise BadSetting("no such settings file", thing=path, next_step="check --config or MODELWARD_CONFIG")
         return path
     places = (cwd / FILE_NAME, _config_folder(environ, platform, home) / FILE_NAME)
-    return next((path for path in places if path.is_file()), None)
+    return next((path for path in places if _is_file(path)), None)
 
 
-def _read(path: Path) -> dict[str, str]:
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder of another user: no place for settings of ours
+        return False
+
+
+def _home(text: str, home: Path) -> Path:
+    """The path that the text names; no shell has read a settings file's ``~``."""
+    return home / text[2:] if text.startswith("~/") else Path(text)
+
+
+def _from_file(text: str, origin: str, path: Path | None, home: Path) -> tuple[str, str]:
+    """A folder that the settings file names, seen from that file: the same from wherever we are started."""
+    if path is None or not text or not origin.startswith("file "):
+        return text, origin
+    return str(path.parent / _home(text, home)), origin
+
+
+def _read(path: Path) -> dict[str, object]:
     import tomllib  # only where there is a file
 
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise BadSetting(f"cannot be read: {error}", thing=path, next_step="mend the file: it is TOML") from error
-    return {name: _as_text(value) for name, value in values.items()}
 
 
-def _as_text(value: object) -> str:
-    """A TOML value as the text that the setting's parser takes; a list as its items with commas."""
+def _as_text(name: str, value: object) -> str:
+    """A TOML value as the text that the setting's parser takes; a list of model names with commas."""
     if isinstance(value, bool):
         return str(value).lower()
-    return ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
+    if isinstance(value, str | int | float):
+        return str(value)
+    if name == "models" and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ",".join(value)
+    raise BadSetting(
+        "a list, a table or a date", thing=name, next_step="write a text, a number, true or false; models takes a list"
+    )
 
 
-def _refuse_unknown(environ: Mapping[str, str], in_file: Mapping[str, str], path: Path | None) -> None:
+def _refuse_unknown(environ: Mapping[str, str], in_file: Mapping[str, object], path: Path | None) -> None:
     for name in in_file:
         if name not in _BY_NAME:
             _unknown(name, str(path), list(_BY_NAME))
@@ -239,7 +272,7 @@ def _find(
     setting: Setting,
     flags: Mapping[str, str],
     environ: Mapping[str, str],
-    in_file: Mapping[str, str],
+    in_file: Mapping[str, object],
     path: Path | None,
 ) -> tuple[str, str]:
     """The setting's text and its origin."""
@@ -249,7 +282,7 @@ def _find(
         if environ.get(name):
             return environ[name], f"environment {name}"
     if setting.name in in_file:
-        return in_file[setting.name], f"file {path}"
+        return _as_text(setting.name, in_file[setting.name]), f"file {path}"
     return setting.default, "default"
 
 
@@ -261,7 +294,7 @@ def _keep(_: type, value: object) -> object:
 def _parse(setting: Setting, text: str, origin: str) -> object:
     try:
         return setting.parse(text)
-    except BadSetting as error:
+    except (BadName, BadSetting) as error:
         raise BadSetting(
-            f"{text!r} is {error.what}", thing=f"{setting.name} ({origin})", next_step=error.next_step
+            f"{text[:60]!r} is {error.what}", thing=f"{setting.name} ({origin})", next_step=error.next_step
         ) from error

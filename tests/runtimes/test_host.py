@@ -62,9 +62,6 @@ def test_no_text_is_too_odd(text: str) -> None:
     assert 0 <= parse_host(text).port <= 65535
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the special name, odd schemes and long forms of IPv6 are read in another way than Ollama does"
-)
 @pytest.mark.parametrize(
     ("text", "url"),
     [
@@ -102,7 +99,6 @@ def test_near_the_rare_forms(text: str, url: str) -> None:
 
 
 @given(st.ip_addresses(v=6), st.integers(0, 65535))
-@pytest.mark.xfail(strict=True, reason="an IPv4 address within IPv6 stays as it is")
 @example(IPv6Address("::"), 80)
 @example(IPv6Address("::ffff:1.2.3.4"), 80)
 def test_ipv6_is_the_same_with_brackets_and_without(address: IPv6Address, port: int) -> None:

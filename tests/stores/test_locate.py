@@ -83,7 +83,6 @@ LIB = "lib/systemd/system/ollama.service"
 DROP_IN = "etc/systemd/system/ollama.service.d/override.conf"
 
 
-@pytest.mark.xfail(strict=True, reason="the package's unit wins over the administrator's")
 def test_the_administrators_unit_hides_the_packages(tmp_path: Path) -> None:
     """Of two units of one name systemd reads the one below /etc only (systemd.unit(5))."""
     ours, theirs = store(tmp_path / "ours"), store(tmp_path / "theirs")
@@ -92,7 +91,6 @@ def test_the_administrators_unit_hides_the_packages(tmp_path: Path) -> None:
     assert find_store({}, tmp_path / "home", "linux", root=tmp_path).path == ours
 
 
-@pytest.mark.xfail(strict=True, reason="a package's drop-in is not read")
 def test_a_packages_drop_in_is_read(tmp_path: Path) -> None:
     """Drop-ins lie below every folder of units."""
     path = store(tmp_path / "srv")
@@ -101,7 +99,6 @@ def test_a_packages_drop_in_is_read(tmp_path: Path) -> None:
     assert find_store({}, tmp_path / "home", "linux", root=tmp_path).path == path
 
 
-@pytest.mark.xfail(strict=True, reason="of two values the first counts")
 def test_the_last_value_counts(tmp_path: Path) -> None:
     """Set twice, a variable has its last value (systemd.exec(5))."""
     old, new = store(tmp_path / "old"), store(tmp_path / "new")
@@ -109,7 +106,6 @@ def test_the_last_value_counts(tmp_path: Path) -> None:
     assert find_store({}, tmp_path / "home", "linux", root=tmp_path).path == new
 
 
-@pytest.mark.xfail(strict=True, reason="a line that goes on after a backslash is cut")
 def test_a_line_may_go_on_in_the_next(tmp_path: Path) -> None:
     """A backslash at the end joins two lines (systemd.syntax(7))."""
     path = store(tmp_path / "srv")
@@ -117,7 +113,6 @@ def test_a_line_may_go_on_in_the_next(tmp_path: Path) -> None:
     assert find_store({}, tmp_path / "home", "linux", root=tmp_path).path == path
 
 
-@pytest.mark.xfail(strict=True, reason="lines of other sections and values taken back count")
 @pytest.mark.parametrize(
     ("text", "drop_in"),
     [
@@ -133,7 +128,6 @@ def test_what_systemd_does_not_take_is_not_taken(tmp_path: Path, text: str, drop
     assert find_store({}, tmp_path / "home", "linux", root=tmp_path).path == default
 
 
-@pytest.mark.xfail(strict=True, reason="User= and HOME of the unit are not read")
 @pytest.mark.parametrize("text", ["User=keeper", "User=nobody-here\nEnvironment=HOME={}"])
 def test_the_services_user_has_a_home(tmp_path: Path, text: str) -> None:
     """A service without OLLAMA_MODELS serves from its user's home, or from the HOME that its unit sets."""

@@ -77,6 +77,11 @@ def below(root: Path, kept: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (root / ".modelward" / kept).iterdir() if path.is_file()}
 
 
+def inside(folder: Path) -> list[str]:
+    """The names in a folder, sorted."""
+    return sorted(path.name for path in folder.iterdir())
+
+
 def rotten(fake: FakeStore) -> Digest:
     """A blob of the store whose file holds other bytes."""
     blob = fake.add_blob(GOOD)
@@ -115,10 +120,10 @@ def test_nothing_of_ours_lies_in_the_runtimes_folders(fake: FakeStore, clock: Fr
         staged.discard()
         place(writer, GOOD, blob)
         writer.put_manifest(LLAMA, b"{}", None)
-    assert set(os.listdir(fake.root)) == {"blobs", "manifests", ".modelward"}
-    assert os.listdir(fake.root / "blobs") == [f"sha256-{blob.hex}"]
+    assert inside(fake.root) == [".modelward", "blobs", "manifests"]
+    assert inside(fake.root / "blobs") == [f"sha256-{blob.hex}"]
     assert [path.name for path in (fake.root / "manifests").glob("*/*/*/*")] == ["latest"]
-    assert sorted(os.listdir(fake.root / ".modelward")) == ["lock", "quarantine", "staging"]
+    assert inside(fake.root / ".modelward") == ["lock", "quarantine", "staging"]
     assert stat.S_IMODE((fake.root / ".modelward").stat().st_mode) == 0o700
 
 
@@ -159,7 +164,7 @@ def test_what_is_no_file_is_replaced_and_kept(fake: FakeStore, clock: FrozenCloc
         place(writer, GOOD, blob)
     assert fake.blob_path(blob.hex).read_bytes() == GOOD
     assert not fake.blob_path(blob.hex).is_symlink()
-    assert len(os.listdir(fake.root / ".modelward" / "quarantine")) == 1
+    assert len(inside(fake.root / ".modelward" / "quarantine")) == 1
     assert kind != "symlink" or secret.read_bytes() == b"secret"
 
 
@@ -336,7 +341,7 @@ def test_a_manifest_replaces_what_is_no_file(fake: FakeStore, clock: FrozenClock
     with opened(fake, clock).writing() as writer:
         writer.put_manifest(LLAMA, b"{}", None)
     assert path.read_bytes() == b"{}"
-    assert len(os.listdir(fake.root / ".modelward" / "quarantine")) == 1
+    assert len(inside(fake.root / ".modelward" / "quarantine")) == 1
     assert kind != "symlink" or secret.read_bytes() == b"secret"
 
 
@@ -373,7 +378,7 @@ def test_no_manifest_is_put_behind_a_link(fake: FakeStore, clock: FrozenClock, d
     path.symlink_to(outside)
     with opened(fake, clock).writing() as writer, pytest.raises(NotARegularFile):
         writer.put_manifest(LLAMA, b"{}", None)
-    assert os.listdir(outside) == ["inner"]
+    assert inside(outside) == ["inner"]
 
 
 # Owners (R5).
@@ -505,13 +510,6 @@ def test_what_a_killed_writer_left_in_staging_goes(fake: FakeStore, clock: Froze
         assert below(fake.root, "staging") == {}
 
 
-WORKS: dict[str, Callable[[StoreWriter, Digest], None]] = {
-    "blob": lambda writer, blob: place(writer, GOOD, blob),
-    "manifest": lambda writer, _: writer.put_manifest(LLAMA, b"{}", None),
-    "undo": lambda writer, blob: patched(writer, blob),
-}
-
-
 def patched(writer: StoreWriter, blob: Digest) -> None:
     """Keep the old bytes, write new ones over them."""
     fd = writer.open_for_patch(blob)
@@ -521,6 +519,13 @@ def patched(writer: StoreWriter, blob: Digest) -> None:
         writer.sync(fd)
     finally:
         os.close(fd)
+
+
+WORKS: dict[str, Callable[[StoreWriter, Digest], None]] = {
+    "blob": lambda writer, blob: place(writer, GOOD, blob),
+    "manifest": lambda writer, _blob: writer.put_manifest(LLAMA, b"{}", None),
+    "undo": patched,
+}
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EROFS], ids=errno.errorcode.get)

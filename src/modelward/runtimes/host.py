@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 DEFAULT_PORT = 11434
 _PORTS = {"http": 80, "https": 443}
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a server listens on, and where a client finds it
+_CLOUD = "ollama.com"  # the one name that means its own service, over TLS, without a scheme
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,24 +28,23 @@ def parse_host(text: str) -> Endpoint:
 
     An address that means "listen everywhere" becomes the loopback address, where a client finds that server.
     """
-    scheme, rest = _scheme(text.strip().strip("\"'").strip())
+    scheme, rest, default = _scheme(text.strip().strip("\"'").strip())
     hostport, slash, path = rest.partition("/")
     host, port = _split(hostport)
-    default = _PORTS[scheme] if "://" in text else DEFAULT_PORT
-    host = host or "127.0.0.1"
     return Endpoint(
         scheme=scheme,
-        host=_EVERYWHERE.get(host, host),
+        host=_connectable(host),
         port=_port(port, default),
         path=f"/{path.strip('/')}" if slash and path.strip("/") else "",
     )
 
 
-def _scheme(text: str) -> tuple[str, str]:
+def _scheme(text: str) -> tuple[str, str, int]:
+    """Scheme, the rest, and the port where the rest has none; a scheme that no client speaks counts as http."""
     scheme, found, rest = text.partition("://")
     if not found:
-        return "http", text
-    return ("https" if scheme.lower() == "https" else "http"), rest
+        return ("https", text, _PORTS["https"]) if text == _CLOUD else ("http", text, DEFAULT_PORT)
+    return ("https" if scheme.lower() == "https" else "http"), rest, _PORTS.get(scheme, DEFAULT_PORT)
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -59,5 +58,23 @@ def _split(text: str) -> tuple[str, str]:
     return host, port
 
 
+def _connectable(host: str) -> str:
+    """Where a client finds a server that listens there; an IPv6 address in its short form."""
+    if host in ("", "0.0.0.0"):  # noqa: S104 - what a server listens on
+        return "127.0.0.1"
+    if ":" not in host:
+        return host
+    from ipaddress import AddressValueError, IPv6Address  # only for the few who write one
+
+    try:
+        address = IPv6Address(host)
+    except AddressValueError:
+        return host
+    if address.ipv4_mapped is not None:
+        return _connectable(str(address.ipv4_mapped))
+    return "::1" if address.is_unspecified else str(address)
+
+
 def _port(text: str, default: int) -> int:
-    return int(text) if text.isdecimal() and len(text) < 6 and 0 <= int(text) <= 65535 else default
+    found = text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= 65535
+    return int(text) if found else default

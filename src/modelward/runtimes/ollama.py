@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LIMIT = 8 << 20
-_LOOPBACK = ("127.", "::1", "localhost")
+_PLAIN = {"Accept-Encoding": "identity"}  # a packed answer could be any size
 
 
 class _Version(msgspec.Struct, frozen=True):
@@ -70,30 +70,54 @@ class OllamaRuntime:
         """
         self._ask("POST", "/api/generate", _Any, {"model": name, "keep_alive": 0})
         give_up = self._clock.monotonic() + self._read
-        while name in self.loaded() and self._clock.monotonic() < give_up:
+        while name in self.loaded():
+            if self._clock.monotonic() >= give_up:
+                raise RuntimeUnreachable(
+                    f"{name} is still in memory after {self._read:g} s",
+                    thing=self.url,
+                    next_step=f"end what uses it, or: ollama stop {name}",
+                )
             self._clock.sleep(0.05)
 
     def _ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
-        self._knock()
+        data = self._call(method, path, body)
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise self._unreachable(f"an answer that is not Ollama's ({error})") from error
+
+    def _call(self, method: str, path: str, body: object) -> bytes:
+        here = _is_loopback(self._endpoint.host)
+        if here:
+            self._knock()
         import httpx  # 80 ms and 20 MB that nobody spends while no server runs
 
-        deadline = httpx.Timeout(self._read, connect=self._connect)
-        # A proxy has no business between two programs on one machine.
-        trust = not self._endpoint.host.startswith(_LOOPBACK)
+        timeout = httpx.Timeout(self._read, connect=self._connect)
         try:
             with (
-                httpx.Client(timeout=deadline, trust_env=trust, follow_redirects=False) as client,
-                client.stream(method, self.url + path, json=body) as reply,
+                # A proxy has no business between two programs on one machine.
+                httpx.Client(timeout=timeout, trust_env=not here, follow_redirects=False) as client,
+                client.stream(method, self.url + path, json=body, headers=_PLAIN) as reply,
             ):
-                data = _limited(reply)
-        except (httpx.HTTPError, httpx.InvalidURL, _TooMuch) as error:
+                data = self._limited(reply)
+        # The last three: proxy and certificate settings of the environment that httpx cannot use.
+        except (httpx.HTTPError, httpx.InvalidURL, _BadAnswer, OSError, ValueError, ImportError) as error:
             raise self._unreachable(f"{type(error).__name__}: {error}") from error
         if reply.status_code != 200:
             raise self._unreachable(f"status {reply.status_code}: {data[:200].decode(errors='replace')}")
-        try:
-            return msgspec.json.decode(data, type=kind)
-        except msgspec.DecodeError as error:
-            raise self._unreachable(f"an answer that is not Ollama's ({error})") from error
+        return data
+
+    def _limited(self, reply: "httpx.Response") -> bytes:
+        """The body as it comes, unpacked by nobody, within the size and the time that an answer may take."""
+        data = bytearray()
+        give_up = self._clock.monotonic() + self._read
+        for part in reply.iter_raw():
+            data += part
+            if len(data) > _LIMIT:
+                raise _BadAnswer(f"more than {_LIMIT:,} bytes")
+            if self._clock.monotonic() > give_up:
+                raise _BadAnswer(f"not complete after {self._read:g} s")
+        return bytes(data)
 
     def _knock(self) -> None:
         """See whether anything listens."""
@@ -110,14 +134,9 @@ class OllamaRuntime:
         )
 
 
-class _TooMuch(Exception):
-    """More bytes than any answer has."""
+class _BadAnswer(Exception):
+    """More bytes, or more time, than any answer takes."""
 
 
-def _limited(reply: "httpx.Response") -> bytes:
-    data = bytearray()
-    for part in reply.iter_bytes(1 << 16):
-        data += part
-        if len(data) > _LIMIT:
-            raise _TooMuch(f"more than {_LIMIT:,} bytes")
-    return bytes(data)
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or (host.startswith("127.") and host.replace(".", "").isdecimal())

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from modelward.domain.digest import Digest
-from modelward.domain.errors import RuntimeUnreachable
+from modelward.domain.errors import BadName, RuntimeUnreachable
 from modelward.domain.finding import ManifestDamaged
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import Action, RepairReport
@@ -163,12 +163,20 @@ def _unload(site: Site, models: set[ModelName]) -> list[str]:
     if site.runtime is None or not models:
         return []
     try:
-        loaded = [name for name in site.runtime.loaded() if ModelName.parse(name) in models]
+        loaded = [name for name in site.runtime.loaded() if _is_one_of(name, models)]
         for name in loaded:
             site.runtime.unload(name)
-    except RuntimeUnreachable:
-        return []
+    except RuntimeUnreachable as error:
+        return [f"a repaired model may still be in the server's memory with its old bytes ({error.what})"]
     return [f"{name} was taken out of the server's memory; its next request loads the repaired file" for name in loaded]
+
+
+def _is_one_of(name: str, models: set[ModelName]) -> bool:
+    """Whether the server's name is one of ours; a name that nobody could have is none."""
+    try:
+        return ModelName.parse(name) in models
+    except BadName:
+        return False
 
 
 def _cached(site: Site, healed: set[str]) -> list[str]:
