@@ -15,7 +15,7 @@ from benchmarks.bench import Bench
 from benchmarks.jobs import JOBS
 from benchmarks.machine import facts, file_system
 from benchmarks.peers import installed
-from benchmarks.process import Failed
+from benchmarks.process import Failed, measure
 from benchmarks.report import Conditions, page, raw
 from benchmarks.result import Result
 from modelward import __version__
@@ -56,11 +56,14 @@ def _measure(asked: argparse.Namespace, folder: Path) -> int:
         day=f"{datetime.now(UTC):%Y-%m-%d}",
         size=asked.size,
         rounds=asked.repeat,
+        floor=measure(("true",), environ=os.environ, cwd=folder).memory,
         machine=facts(folder),
         versions={"modelward": __version__, **peers.versions},
     )
     results = [_job(name, bench) for name in asked.only]
-    _write(asked, page(conditions, results), raw(conditions, results))
+    # A peer that failed may have named the folder; no page tells where on this machine it was.
+    text, figures = (make(conditions, results).replace(str(folder), "SCRATCH") for make in (page, raw))
+    _write(asked, text, figures)
     return 0
 
 
@@ -91,7 +94,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help=f"the page; {_PAGE} after all jobs at the default size, else none")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every run to FILE")
     parser.add_argument("--repeat", type=_rounds, default=3, metavar="N", help="rounds (3)")
-    parser.add_argument("--scratch", type=Path, default=None, metavar="DIR", help="a folder on the disk to measure")
+    parser.add_argument("--scratch", type=_folder, default=None, metavar="DIR", help="a folder on the disk to measure")
     asked = parser.parse_args(words)
     if not sys.platform.startswith("linux"):
         parser.error("needs Linux: /proc, O_DIRECT and the peers' GNU options")
@@ -110,6 +113,12 @@ def _chosen(given: list[str] | None, parser: argparse.ArgumentParser) -> list[st
     if unknown := names - set(JOBS):
         parser.error(f"no such job: {', '.join(sorted(unknown))}; there are: {', '.join(JOBS)}")
     return [name for name in JOBS if name in names]
+
+
+def _folder(text: str) -> Path:
+    if not (folder := Path(text).absolute()).is_dir():
+        raise argparse.ArgumentTypeError("no such folder")
+    return folder
 
 
 def _bytes(text: str) -> int:

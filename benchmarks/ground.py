@@ -78,11 +78,11 @@ class Ground:
 
     def need_restic(self) -> None:
         """Make restic's repository with the store in it, unless it is there."""
-        self._once(self.restic, lambda: (self.init_restic(self.restic), self.do(*self.restic_backup(self.restic))))
+        self._once(self.restic, self._fill_restic)
 
     def need_borg(self) -> None:
         """Make borg's repository with the store in it, unless it is there."""
-        self._once(self.borg, lambda: (self.init_borg(self.borg), self.do(*self.borg_create(self.borg, FIRST))))
+        self._once(self.borg, self._fill_borg)
 
     def need_copy(self) -> None:
         """Make what rsync takes for an up-to-date copy: names, sizes and times are right, big files are holes."""
@@ -110,6 +110,14 @@ class Ground:
             shutil.rmtree(folder, ignore_errors=True)
             self._made.discard(folder)
         os.sync()
+
+    def _fill_restic(self) -> None:
+        self.init_restic(self.restic)
+        self.do(*self.restic_backup(self.restic))
+
+    def _fill_borg(self) -> None:
+        self.init_borg(self.borg)
+        self.do(*self.borg_create(self.borg, FIRST))
 
     def _once(self, folder: Path, make: Callable[[], object]) -> None:
         if folder in self._made:

@@ -31,17 +31,13 @@ def mounted(kind: str, folder: Path, content: int) -> Iterator[Path]:
     try:
         _do(f"mkfs.{kind}", "-q", str(image))
         _do("mount", "-o", "loop", str(image), str(point))
-        try:
-            yield point
-        finally:
-            # Lazily when something still looks at it: the image and its device go with the last user.
-            subprocess.run(["umount", str(point)], check=False, capture_output=True)
-            if point.is_mount():
-                _do("umount", "-l", str(point))
+        yield point
     finally:
+        if point.is_mount():
+            # Lazily: if something still looks at it, its device and its bytes go with the last one that does.
+            _do("umount", "-l", str(point))
         image.unlink()
-        if not point.is_mount():
-            point.rmdir()
+        point.rmdir()
 
 
 def _do(*command: str) -> None:

@@ -104,14 +104,18 @@ def race(contenders: Sequence[Contender], rounds: int, measure: Measure, say: Sa
     return tuple(sorted(rows, key=lambda row: row.program != ""))
 
 
+def _checked(contender: Contender, run: Run) -> Run:
+    if run.code not in contender.codes:
+        raise Failed(f"{contender.label}: {last_words(run)}")
+    return run
+
+
 def _attempt(contender: Contender, measure: Measure) -> tuple[Run | None, str]:
     """The run, or why there is none."""
     try:
         for step in contender.before:
             step()
-        run = measure(contender)
-        if run.code not in contender.codes:
-            raise Failed(f"{contender.label}: {last_words(run)}")
+        run = _checked(contender, measure(contender))
         for step in contender.after:
             step()
     except Failed as failure:

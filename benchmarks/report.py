@@ -9,35 +9,43 @@ from benchmarks.result import MB, Result, Table, Target
 
 _GB, _KIB = 1_000_000_000, 1024
 _FULL_SIZE = 1_000_000_000  # below it the start of the programs is most of what is measured
+_WRITES = ("KiB in write calls", "KiB dirtied")
+_RATIO = ("times the first",)
+_NUMBERS = frozenset({"s", "GB/s", "peak MB", *_WRITES, *_RATIO})
 
 _HOW = """Everything is measured in one run by [`benchmarks/`](../benchmarks/); `make bench` makes this page.
 
-- **Whole processes**, from the start of the program to its end: wall seconds are the median of {rounds} run(s), memory is
-  the peak of all of them. The process that measures has about 7 MB itself, so smaller peaks show as that.
+- **Whole processes**, from the start of the program to its end: wall seconds are the median of {rounds} run(s),
+  memory is the peak of all of them. The process that measures has {floor} MB itself, so smaller peaks show as that.
 - **In turns**: every round runs each command once, so that whatever the machine does meanwhile strikes all alike.
   Compare the ratios; seconds move between machines and hours.
 - **The model**: one blob of {size} random bytes, which stand for quantised weights: they do not compress.
-- "x ours" is the time divided by that of the table's first row: 4.0 means that it takes four times as long.
+- "times the first" is the time divided by that of the table's first row: 4.0 means that it takes four times as long.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What was asked of a run, and what it ran on; the facts and versions as they are shown, in order."""
+    """What was asked of a run, and what it ran on; the facts and versions as they are shown, in order.
+
+    ``floor`` is the peak memory in bytes that a program without any would show.
+    """
 
     day: str
     size: int
     rounds: int
+    floor: int
     machine: Mapping[str, str]
     versions: Mapping[str, str]
 
 
 def page(conditions: Conditions, results: Sequence[Result]) -> str:
     """The whole page, Markdown."""
+    floor, size = f"{conditions.floor / MB:.0f}", f"{conditions.size:,}"
     parts = [
         "# Benchmarks\n",
-        _HOW.format(rounds=conditions.rounds, size=f"{conditions.size:,}"),
-        _small(conditions.size),
+        _HOW.format(rounds=conditions.rounds, size=size, floor=floor),
+        *_small(conditions.size),
         "## Targets\n",
         _targets(target for result in results for target in result.targets),
         *(part for result in results for table in result.tables for part in _section(table)),
@@ -45,7 +53,7 @@ def page(conditions: Conditions, results: Sequence[Result]) -> str:
         _grid(("what", "value"), [("day", conditions.day), *conditions.machine.items()]),
         _grid(("program", "version"), conditions.versions.items()),
     ]
-    return "\n".join(part for part in parts if part)
+    return "\n".join(parts)
 
 
 def raw(conditions: Conditions, results: Sequence[Result]) -> str:
@@ -77,10 +85,9 @@ def _raw_row(row: Row) -> dict[str, object]:
     return {"label": row.label, "skipped": row.skipped, "runs": runs}
 
 
-def _small(size: int) -> str:
-    if size >= _FULL_SIZE:
-        return ""
-    return "**A small run**: at this size the start of the programs is most of what is measured; no ratio means much.\n"
+def _small(size: int) -> Iterable[str]:
+    if size < _FULL_SIZE:
+        yield "**A small run**: at this size the start of the programs is most of what is measured; no ratio means much.\n"
 
 
 def _targets(targets: Iterable[Target]) -> str:
@@ -91,11 +98,9 @@ def _targets(targets: Iterable[Target]) -> str:
 def _section(table: Table) -> Iterable[str]:
     yield f"## {table.title}\n"
     yield f"{table.about}\n"
-    head = ("command", "s", *(("GB/s",) if table.size else ()), "peak MB", *_WRITES[: 2 * table.writes], "x ours")
-    yield _grid(head, [_cells(row, table) for row in table.rows])
-
-
-_WRITES = ("KiB in write calls", "KiB dirtied")
+    columns = (("GB/s", bool(table.size)), ("peak MB", True), *((name, table.writes) for name in _WRITES))
+    shown = [name for name, wanted in (*columns, *((name, table.ratios) for name in _RATIO)) if wanted]
+    yield _grid(("command", "s", *shown), [_cells(row, table) for row in table.rows])
 
 
 def _cells(row: Row, table: Table) -> Sequence[str]:
@@ -104,21 +109,20 @@ def _cells(row: Row, table: Table) -> Sequence[str]:
         return (row.label, row.skipped)
     return (
         row.label,
-        seconds(row.seconds),
+        _seconds(row.seconds),
         *((f"{table.size / row.seconds / _GB:.2f}",) if table.size else ()),
         f"{row.memory / MB:.0f}",
         *((_kib(row.written), _kib(row.dirtied)) if table.writes else ()),
-        "" if row is first else ratio(row.seconds / first.seconds),
+        *((_ratio(row.seconds / first.seconds),) if table.ratios and row is not first else ()),
     )
 
 
-def seconds(value: float) -> str:
+def _seconds(value: float) -> str:
     """Three digits that mean something: 12.3, 1.23, 0.123."""
     return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
-def ratio(value: float) -> str:
-    """Two decimals for small ratios, one for large ones."""
+def _ratio(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
@@ -128,9 +132,6 @@ def _kib(size: int) -> str:
 
 def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown; short rows are filled up, numbers stand to the right."""
-    right = [
-        "---" if index == 0 or not name or name in ("value", "version", "measured") else "--:"
-        for index, name in enumerate(head)
-    ]
-    lines = [tuple(head), tuple(right), *((*row, *[""] * (len(head) - len(row))) for row in rows)]
+    rule = tuple("--:" if name in _NUMBERS else "---" for name in head)
+    lines = [tuple(head), rule, *((*row, *[""] * (len(head) - len(row))) for row in rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"

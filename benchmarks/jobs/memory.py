@@ -21,6 +21,7 @@ def every_verb(bench: Bench) -> Result:
         title="Memory of every verb",
         about="On the store with the big model; the first backup makes the vault that the others use.",
         rows=rows,
+        ratios=False,
     )
     targets = (
         _memory(rows),

@@ -51,8 +51,8 @@ def _on(kind: str, bench: Bench, blob: Blob) -> tuple[Table, Target]:
             rows = _race_on(point, bench, blob)
     except NotMounted as failure:
         row = Row(label=_OURS, skipped=str(failure))
-        return _table(kind, (row,), blob.size), Target(text=text, measured=str(failure), met=None)
-    return _table(kind, rows, blob.size), under(text, row_of(rows, _OURS).seconds, 0.3, "s")
+        return _table(kind, (row,)), Target(text=text, measured=str(failure), met=None)
+    return _table(kind, rows), under(text, row_of(rows, _OURS).seconds, 0.3, "s")
 
 
 def _race_on(point: Path, bench: Bench, blob: Blob) -> tuple[Row, ...]:
@@ -83,10 +83,9 @@ def lose(ground: Ground, blob: Blob) -> None:
     os.sync()
 
 
-def _table(kind: str, rows: tuple[Row, ...], size: int) -> Table:
+def _table(kind: str, rows: tuple[Row, ...]) -> Table:
     return Table(
         title=f"Restore of a deleted model on {kind}",
         about=f"Store and vault on one {kind} in a file on the scratch folder's disk; both commands may clone.",
         rows=rows,
-        size=size,
     )

@@ -1,6 +1,7 @@
 """Verify every byte: from the page cache beside programs that hash or check, from the disk beside dd."""
 
 import os
+import re
 from functools import partial
 
 from benchmarks.bench import Bench
@@ -12,6 +13,8 @@ _CACHED = "modelward verify --buffered"
 _DIRECT = "modelward verify"
 _RESTIC = "restic check --read-data"
 _BORG = "borg check --verify-data"
+_OPENSSL = "openssl dgst -sha256"
+_HOW = re.compile(r"read (\w+)$", re.MULTILINE)
 _DD = "dd iflag=direct bs=4M"
 
 
@@ -31,7 +34,7 @@ def warm_cache(bench: Bench) -> Result:
                 environ={"MODELWARD_VAULT": str(ground.base / "no" / "vault")},
             ),
             bench.peer("sha256sum", "sha256sum", "sha256sum", blob.path, before=ready),
-            bench.peer("openssl", "openssl dgst -sha256", "openssl", "dgst", "-sha256", blob.path, before=ready),
+            bench.peer("openssl", _OPENSSL, "openssl", "dgst", "-sha256", blob.path, before=ready),
             bench.peer("b3sum", "b3sum", "b3sum", blob.path, before=ready),
             bench.peer(
                 "restic",
@@ -55,10 +58,11 @@ def warm_cache(bench: Bench) -> Result:
         rows=rows,
         size=blob.size,
     )
+    cached = "verify from the cache: at least"
     targets = (
-        faster("verify from the cache: at least 15 times as fast as sha256sum", ours, row_of(rows, "sha256sum"), 15),
-        faster("at least 4 times as fast as openssl dgst -sha256", ours, row_of(rows, "openssl dgst -sha256"), 4),
-        faster("at least 8 times as fast as restic check --read-data", ours, row_of(rows, _RESTIC), 8),
+        faster(f"{cached} 15 times as fast as sha256sum", ours, row_of(rows, "sha256sum"), 15),
+        faster(f"{cached} 4 times as fast as {_OPENSSL}", ours, row_of(rows, _OPENSSL), 4),
+        faster(f"{cached} 8 times as fast as {_RESTIC}", ours, row_of(rows, _RESTIC), 8),
     )
     return Result(job="verify-warm", tables=(table,), targets=targets)
 
@@ -73,9 +77,11 @@ def direct(bench: Bench) -> Result:
             bench.peer("dd", _DD, "dd", f"if={blob.path}", "iflag=direct", "bs=4M", "of=/dev/null", before=(os.sync,)),
         ),
     )
+    how = "; ".join(sorted({found for run in row_of(rows, _DIRECT).runs for found in _HOW.findall(run.out)}))
     table = Table(
         title="Verify every byte, read from the disk",
-        about="Past the page cache (O_DIRECT): what is proved is what the disk holds. dd reads and looks at nothing.",
+        about="Past the page cache (O_DIRECT): what is proved is what the disk holds. dd reads and looks at nothing. "
+        f"Modelward says how it read: {how}.",
         rows=rows,
         size=blob.size,
     )

@@ -310,17 +310,29 @@ def move(folder: Folder, name: str, target: Folder, new_name: str) -> None:
 
 
 def remove(folder: Folder, *names: str) -> int:
-    """Remove plain entries, those that are there; returns the bytes that went with their last names."""
+    """Remove entries, those that are there, folders with what is in them; returns the bytes freed."""
     freed = 0
     for name in names:
         found = folder.stat(name)
         if found is None:
+            continue
+        if stat.S_ISDIR(found.st_mode):
+            freed += _remove_folder(folder, name)
             continue
         with writing_errors(f"{folder.path}/{name}"):
             os.unlink(name, dir_fd=folder.fd)
         freed += found.st_size if found.st_nlink == 1 else 0
     if names:
         folder.sync()
+    return freed
+
+
+def _remove_folder(folder: Folder, name: str) -> int:
+    inner = folder.sub(name)
+    freed = remove(inner, *inner.names())
+    inner.close()
+    with writing_errors(f"{folder.path}/{name}"):
+        os.rmdir(name, dir_fd=folder.fd)
     return freed
 
 

@@ -351,7 +351,6 @@ def test_what_is_no_folder_above_a_manifest(fake: FakeStore, kind: str, depth: i
             opened(fake.root).read_manifest(ModelName.parse("host/ns/model"))
 
 
-@pytest.mark.xfail(strict=True, reason="the error of inventory says neither that it is a link nor what to do")
 @pytest.mark.parametrize("name", ["blobs", "manifests"])
 def test_a_store_whose_folder_is_a_link(fake: FakeStore, name: str) -> None:
     """People put blobs on a larger disk this way: what is wrong and what to do has to be said (T1)."""

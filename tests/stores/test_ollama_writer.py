@@ -141,7 +141,6 @@ def test_what_stood_under_the_name_is_kept(fake: FakeStore, clock: FrozenClock) 
     assert fake.blob_path(blob.hex).read_bytes() == GOOD
 
 
-@pytest.mark.xfail(strict=True, reason="the stamp has whole seconds, and a name that is taken is passed over")
 def test_two_repairs_in_one_second_keep_both(fake: FakeStore, clock: FrozenClock) -> None:
     """Each of the replaced files can be looked at (R1)."""
     blob = rotten(fake)
@@ -254,7 +253,6 @@ def test_an_undo_record_of_a_truncated_file(fake: FakeStore, clock: FrozenClock,
     assert undone(fake, blob) == (size, {CHUNK: data[CHUNK:]} if size > CHUNK else {})
 
 
-@pytest.mark.xfail(strict=True, reason="the header names the first thousand spans, the bytes of all follow")
 def test_an_undo_record_of_many_spans(fake: FakeStore, clock: FrozenClock) -> None:
     """Damage all over a large blob can be undone as well (R3)."""
     data = os.urandom(4096)
@@ -266,7 +264,6 @@ def test_an_undo_record_of_many_spans(fake: FakeStore, clock: FrozenClock) -> No
     assert undone(fake, blob)[1] == {2 * n: data[2 * n : 2 * n + 1] for n in range(1500)}
 
 
-@pytest.mark.xfail(strict=True, reason="the stamp has whole seconds, and the second record replaces the first")
 def test_two_patches_in_one_second_keep_both(fake: FakeStore, clock: FrozenClock) -> None:
     """The second undo record does not take the place of the first (R1)."""
     blob = Digest(fake.add_blob(GOOD))
@@ -463,7 +460,6 @@ def test_what_somebody_else_put_into_quarantine_stays(fake: FakeStore, clock: Fr
     assert below(fake.root, "quarantine") == {"notes.txt": b"mine"}
 
 
-@pytest.mark.xfail(strict=True, reason="remove() cannot remove a folder: from then on every prune fails (EISDIR)")
 def test_a_folder_in_quarantine_does_not_keep_prune_from_working(fake: FakeStore, clock: FrozenClock) -> None:
     """A folder that stood under a blob's name was set aside with what is in it: the rest is freed all the same."""
     blob, other = Digest(fake.add_blob(GOOD)), rotten_second(fake)

@@ -76,7 +76,7 @@ class OllamaStore:
         models: dict[ModelName, StoreModel] = {}
         findings: list[Finding] = []
         try:
-            top = self._root.sub("manifests")
+            top = self._part("manifests")
         except BlobMissing:
             return models, findings
         for folder, parts in _walk(top, (), findings):
@@ -113,8 +113,19 @@ class OllamaStore:
 
     def _blob_folder(self) -> Folder:
         if self._blobs is None:
-            self._blobs = self._root.sub("blobs")
+            self._blobs = self._part("blobs")
         return self._blobs
+
+    def _part(self, name: str) -> Folder:
+        """A folder of the store; one that is a link is not followed, and it is said what to do instead (T1)."""
+        try:
+            return self._root.sub(name)
+        except NotARegularFile as error:
+            raise NotARegularFile(
+                "a link or special file, not a folder of the store",
+                thing=error.thing,
+                next_step="mount the other disk there (a bind mount), or move the whole store and name it with --store",
+            ) from error
 
     def _blob_entries(self) -> tuple[dict[Digest, BlobStat], dict[Digest, str], list[Partial]]:
         blobs: dict[Digest, BlobStat] = {}

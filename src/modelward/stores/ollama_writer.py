@@ -10,6 +10,7 @@ from base64 import b32encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 
 import msgspec
 
@@ -82,7 +83,7 @@ class OllamaWriter:
         try:
             staged.publish(self._blobs, name)
         except FileExistsError:
-            keep_aside(self._blobs, name, self._quarantine, f"{name}.{self._stamp()}")
+            keep_aside(self._blobs, name, self._quarantine, self._aside(name))
             staged.replace(self._blobs, name)
 
     def open_for_patch(self, blob: Digest) -> int:
@@ -90,18 +91,18 @@ class OllamaWriter:
         return self._blobs.open_to_patch(_file(blob))
 
     def keep_undo(self, blob: Digest, fd: int, spans: Sequence[Span]) -> None:
-        """Keep the bytes about to be replaced: a header of 64 KiB (JSON), then the spans' bytes, whole chunks."""
+        """Keep the bytes about to be replaced: a header (JSON, zeros up to a multiple of 64 KiB), then the bytes."""
         size = os.fstat(fd).st_size
         kept = [Span(span.offset, min(span.end, size) - span.offset) for span in spans if span.offset < size]
-        header = json.dumps({"blob": str(blob), "size": size, "spans": kept[:1000], "all": len(kept)}).encode()
-        staged = Staged(self.staging, _UNDO_HEADER + total(kept), reserve=self._limits.reserve)
+        header = json.dumps({"blob": str(blob), "size": size, "spans": kept}, separators=(",", ":")).encode()
+        at = -(-len(header) // _UNDO_HEADER) * _UNDO_HEADER
+        staged = Staged(self.staging, at + total(kept), reserve=self._limits.reserve)
         try:
             staged.write_at(memoryview(header), len(header), 0)
-            at = _UNDO_HEADER
             for span in kept:
                 at = _copy(fd, span, staged, at)
             staged.finish(0o600)
-            staged.replace(self._quarantine, f"{_file(blob)}.{self._stamp()}.undo")
+            staged.replace(self._quarantine, self._aside(_file(blob), ".undo"))
         finally:
             staged.discard()
 
@@ -132,7 +133,7 @@ class OllamaWriter:
         staged = small_file(self.staging, raw, mode, self._folder_owner)
         try:
             if folder.stat(name.tag) is not None:
-                keep_aside(folder, name.tag, self._quarantine, f"manifest.{_plain(name)}.{self._stamp()}")
+                keep_aside(folder, name.tag, self._quarantine, self._aside(f"manifest.{_plain(name)}"))
             staged.replace(folder, name.tag)
         finally:
             staged.discard()
@@ -146,13 +147,19 @@ class OllamaWriter:
         names = [name for name in self._quarantine.names() if _released(name, proved, last_proof)]
         return remove(self._quarantine, *names)
 
-    def _stamp(self) -> str:
-        return f"{self._clock.now():{_STAMP}}"
+    def _aside(self, subject: str, ending: str = "") -> str:
+        """A free name in quarantine: the subject, when it was set aside, and a number when that is taken."""
+        stamp = f"{self._clock.now():{_STAMP}}"
+        for turn in count():
+            name = f"{subject}.{stamp}{f'-{turn}' if turn else ''}{ending}"
+            if self._quarantine.stat(name) is None:
+                return name
+        raise AssertionError("count() has no end")
 
 
 def _released(name: str, proved: Mapping[str, int], last_proof: int) -> bool:
     subject, _, rest = name.partition(".")
-    stamp = rest.removesuffix(".undo").rpartition(".")[2]
+    stamp = rest.removesuffix(".undo").rpartition(".")[2].partition("-")[0]
     try:
         aside_at = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC).timestamp()
     except ValueError:
