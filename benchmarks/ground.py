@@ -65,7 +65,7 @@ class Ground:
         """Run a command that prepares something; raises Failed when it fails."""
         run = measure(command, environ=self.environ, cwd=self.base)
         if run.code:
-            raise Failed(f"{' '.join(command[:3])}: {last_words(run)}")
+            raise Failed(f"{' '.join((Path(command[0]).name, *command[1:4]))}: {last_words(run)}")
         return run
 
     def modelward(self, *words: str) -> Run:

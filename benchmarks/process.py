@@ -59,9 +59,9 @@ def measure(command: Sequence[str], *, environ: Mapping[str, str], cwd: Path) ->
 
 
 def last_words(run: Run) -> str:
-    """The last line that a failed command printed, for the report of the failure."""
+    """The exit code and the last lines that a failed command printed, for the report of the failure."""
     lines = [line.strip() for line in (run.out + "\n" + run.err).splitlines() if line.strip()]
-    return f"exit code {run.code}" + (f", {lines[-1]}" if lines else "")
+    return "; ".join((f"exit code {run.code}", *lines[-2:]))
 
 
 def _start(report: int, command: Sequence[str], environ: Mapping[str, str], cwd: Path) -> "subprocess.Popen[str]":

@@ -87,7 +87,7 @@ def _raw_row(row: Row) -> dict[str, object]:
 
 def _small(size: int) -> Iterable[str]:
     if size < _FULL_SIZE:
-        yield "**A small run**: at this size the start of the programs is most of what is measured; no ratio means much.\n"
+        yield "**A small run**: at this size most of what is measured is how programs start; no ratio means much.\n"
 
 
 def _targets(targets: Iterable[Target]) -> str:

@@ -153,10 +153,8 @@ class Staged:
     def __init__(self, folder: Folder, size: int, *, reserve: int = 0, direct: bool = False) -> None:
         self._folder, self._size, self._reserve = folder, size, reserve
         self._roomy = False
-        self._name = f"{socket.gethostname()[:40]}-{os.getpid()}-{next(_serial)}"
-        self.path = f"{folder.path}/{self._name}"
-        with writing_errors(self.path):
-            self.fd = os.open(self._name, _NEW, 0o600, dir_fd=folder.fd)
+        self._name = self.path = ""
+        self.fd = self._open_new()
         self._live = True
         try:
             with writing_errors(self.path):
@@ -165,6 +163,14 @@ class Staged:
             self.discard()
             raise
         self._direct = direct and size > CHUNK and _set_flag(self.fd, _O_DIRECT, on=True)
+
+    def _open_new(self) -> int:
+        """A name of our own; in a container a killed run had the same process number: a taken one is skipped."""
+        while True:
+            self._name = f"{socket.gethostname()[:40]}-{os.getpid()}-{next(_serial)}"
+            self.path = f"{self._folder.path}/{self._name}"
+            with writing_errors(self.path), suppress(FileExistsError):
+                return os.open(self._name, _NEW, 0o600, dir_fd=self._folder.fd)
 
     def write_at(self, view: memoryview, length: int, offset: int) -> None:
         """Write the first ``length`` bytes of ``view`` at ``offset``; raises DiskFull before the first byte (D1)."""
@@ -511,7 +517,8 @@ def _plain_size(fd: int, path: str) -> int:
 
 
 def _make_parents(path: Path, mode: int) -> None:
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    with writing_errors(path):
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     for folder in reversed(missing):
         with writing_errors(folder), suppress(FileExistsError):
             os.mkdir(folder, mode)

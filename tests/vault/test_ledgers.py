@@ -128,7 +128,6 @@ def test_a_lock_that_is_never_given_back_is_no_error(tmp_path: Path) -> None:
     assert set(ledgers(tmp_path).ledger("vault").receipts) == {ONE}
 
 
-@pytest.mark.xfail(strict=True, reason="the name is taken: FileExistsError leaves update, and nobody sweeps the folder")
 def test_what_a_killed_process_of_the_same_number_left_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,8 +23,7 @@ def entry(head: Head, at: datetime, action: str, keys: dict[str, object]) -> tup
     """The next line, newline included, and the head after it."""
     body = json.loads(encode(keys)) | {"seq": head.seq + 1, "at": at.isoformat(), "action": action, "prev": head.hash}
     digest = _hash(body)
-    line = json.dumps(body | {"hash": digest}, sort_keys=True, separators=(",", ":")) + "\n"
-    return line.encode(), Head(seq=head.seq + 1, hash=digest)
+    return _line(body | {"hash": digest}) + b"\n", Head(seq=head.seq + 1, hash=digest)
 
 
 def last(lines: bytes) -> Head:
@@ -43,7 +42,7 @@ def faults(lines: Iterable[bytes], head: Head) -> tuple[str, ...]:
             digest = body.pop("hash")
             if body["prev"] != before.hash or body["seq"] != number:
                 found.append(f"line {number} does not follow the line before")
-            if _hash(body) != digest:
+            if _hash(body) != digest or _line(body | {"hash": digest}) != line.rstrip(b"\n"):
                 found.append(f"line {number} was changed")
             before = Head(seq=number, hash=digest)
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -56,4 +55,9 @@ def faults(lines: Iterable[bytes], head: Head) -> tuple[str, ...]:
 
 
 def _hash(body: dict[str, object]) -> str:
-    return sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return sha256(_line(body)).hexdigest()
+
+
+def _line(body: dict[str, object]) -> bytes:
+    """The one form of an entry: what reads the same in another form was edited."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()

@@ -5,7 +5,7 @@ from pathlib import Path
 from modelward.domain.codec import decode, encode
 from modelward.domain.errors import BlobMissing, DamageError, StorageError
 from modelward.domain.receipt import Ledger, LedgerChange, apply
-from modelward.durable import Folder, locked, put_small
+from modelward.durable import Folder, locked, put_small, remove
 from modelward.ports import Clock
 
 _LIMIT = 256 << 20
@@ -47,6 +47,7 @@ class FolderLedgers:
             return
         try:
             with locked(folder, "lock", holder="receipts", clock=self._clock, wait=_WAIT):
+                remove(folder, *(name for name in folder.names() if name != "lock" and not name.endswith(".json")))
                 self._cache[key] = apply(self._read(key), change)
                 put_small(folder, folder, f"{key}.json", encode(self._cache[key]))
         except StorageError:
