@@ -128,7 +128,7 @@ def workers_in(folder: Path) -> list[str]:
     found = []
     for link in Path("/proc").glob("[0-9]*/cwd"):
         with suppress(OSError):
-            found += [str(link)] if os.readlink(link).startswith(str(folder)) else []
+            found += [str(link)] if str(link.readlink()).startswith(str(folder)) else []
     return found
 
 

@@ -138,6 +138,11 @@ def test_a_read_only_vault(disk: tuple[str, Path], tmp_path: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(point)], check=True)
     assert verify(place.site(), (), Level.FULL).exit_code == 0
     assert verify_vault(place.site(), (), Level.FULL).exit_code == 0
+    FakeStore(place.store).delete_manifest("llama3")
+    corrupt.zero(weights(place), MIB, 10)
+    healed = repair(place.site(), ())
+    assert healed.exit_code == 0
+    assert any("audit" in note and "read-only" in note for note in healed.notes)
     FakeStore(place.store).add_model("other", b"x", template=b"{{ .Prompt }}")
     with pytest.raises(ModelwardError, match="read-only") as caught:
         backup(place.site(), ())

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from modelward.domain.digest import Digest
-from modelward.domain.errors import BadName, RuntimeUnreachable
+from modelward.domain.errors import BadName, RuntimeUnreachable, StorageError
 from modelward.domain.finding import ManifestDamaged
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import Action, RepairReport
@@ -109,8 +109,8 @@ def finish(  # noqa: PLR0913 - what repair and restore share from the plan on
     """Carry out the plan, take healed models out of the runtime's memory, prove again, keep the audit."""
     actions: list[Action] = []
     if plan.models and not dry_run:
-        actions = _carry_out(site, plan, contents, verb)
-        notes = (*notes, *_after(site, plan, actions))
+        actions = _carry_out(site, plan, contents)
+        notes = (*notes, *_after(site, plan, actions), *_keep_audit(site, actions, verb))
     after = verify(site, names, Level.QUICK)
     return RepairReport(
         store=site.store.path,
@@ -126,25 +126,32 @@ def finish(  # noqa: PLR0913 - what repair and restore share from the plan on
     )
 
 
-def _carry_out(site: Site, plan: Plan, contents: dict[ModelName, Content], verb: str) -> list[Action]:
+def _carry_out(site: Site, plan: Plan, contents: dict[ModelName, Content]) -> list[Action]:
     with site.store.writing() as writer:
         healer = Healer(site, writer, contents)
         try:
-            actions = healer.carry_out(plan)
+            return healer.carry_out(plan)
         finally:
             site.ledgers.update(site.store_key, LedgerChange(proved=healer.receipts))
-    with site.the_vault().writing(verb) as vault:
-        for action in actions:
-            vault.audit(
-                verb,
-                step=action.step,
-                model=action.model,
-                target=action.target,
-                source=action.source,
-                bytes=action.bytes_moved,
-                error=action.error,
-            )
-    return actions
+
+
+def _keep_audit(site: Site, actions: Sequence[Action], verb: str) -> list[str]:
+    """One entry an action. A vault that is mounted read-only heals all the same; that it cannot be told is said."""
+    try:
+        with site.the_vault().writing(verb) as vault:
+            for action in actions:
+                vault.audit(
+                    verb,
+                    step=action.step,
+                    model=action.model,
+                    target=action.target,
+                    source=action.source,
+                    bytes=action.bytes_moved,
+                    error=action.error,
+                )
+    except StorageError as error:
+        return [f"what was done is not in the vault's audit log: {error}"]
+    return []
 
 
 def _after(site: Site, plan: Plan, actions: Sequence[Action]) -> list[str]:

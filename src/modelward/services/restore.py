@@ -1,6 +1,8 @@
 """Restore: bring a version of a model back, the newest that the vault can still prove (S1, R3, R5)."""
 
-from modelward.domain.errors import EXIT_OK, ModelwardError, NotRepairable, UnknownModel
+import msgspec
+
+from modelward.domain.errors import EXIT_OK, ModelwardError, NotRepairable, StorageError, UnknownModel
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import RepairReport
@@ -40,17 +42,22 @@ def restore(
     contents = {name: Content(manifest=manifest, owner=snapshot.owner)}
     report = finish(site, plan, contents, (name,), began=began, dry_run=dry_run, verb="restore", notes=notes)
     if report.exit_code == EXIT_OK and not dry_run:
-        _make_newest(site, snapshot)
+        return msgspec.structs.replace(report, notes=(*report.notes, *_make_newest(site, snapshot)))
     return report
 
 
-def _make_newest(site: Site, snapshot: Snapshot) -> None:
+def _make_newest(site: Site, snapshot: Snapshot) -> tuple[str, ...]:
     """A version that was gone back to is the current one: the next repair and forget must not prefer another."""
     vault = site.the_vault()
     newest = next(other for other in vault.snapshots() if other.model == snapshot.model)
-    if newest.wrapper != snapshot.wrapper:
+    if newest.wrapper == snapshot.wrapper:
+        return ()
+    try:
         with vault.writing("restore") as writer:
             writer.make_newest(snapshot)
+    except StorageError as error:
+        return (f"the vault still counts {newest.id} as the current version: {error}",)
+    return ()
 
 
 def _stands(inventory: Inventory, name: ModelName) -> bool:

@@ -1,0 +1,264 @@
+"""A folder becomes a vault whole or not at all, and only a vault of this format is opened."""
+
+import json
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from modelward import durable
+from modelward.domain.chunks import CHUNK
+from modelward.domain.errors import StorageError, VaultMissing, VaultNewer, VaultUnreadable, WriteFailed
+from modelward.testing import FakeStore, fingerprint
+from tests.faults.scripted import Crash, ScriptedOs, count_calls
+from tests.kinds import KINDS, put
+from tests.models import add_model, make_model
+from tests.privileges import public_folder, unprivileged
+from tests.vault.conftest import Shelf
+
+FOLDERS = [
+    "blobs",
+    "blobs/sha256",
+    "modelward",
+    "modelward/quarantine",
+    "modelward/snapshots",
+    "modelward/staging",
+    "modelward/trash",
+]
+
+
+def test_a_new_vault_is_laid_out_as_the_format_says(shelf: Shelf) -> None:
+    """Folders for the owner alone, the OCI marker, and which vault this is, in which format."""
+    vault = shelf.create()
+    found = fingerprint(shelf.root)
+    assert sorted(path for path, entry in found.items() if entry.kind == "folder") == [".", *FOLDERS]
+    assert {entry.mode for entry in found.values() if entry.kind == "folder"} == {0o700}
+    assert sorted(path for path, entry in found.items() if entry.kind == "file") == [
+        "modelward/vault.json",
+        "oci-layout",
+    ]
+    assert json.loads(shelf.path("oci-layout").read_text()) == {"imageLayoutVersion": "1.0.0"}
+    info = json.loads(shelf.path("modelward", "vault.json").read_text())
+    assert info == {"id": vault.info.id, "format": 1, "chunk_size": CHUNK}
+    assert re.fullmatch("[0-9a-f]{32}", info["id"])
+
+
+def test_a_vault_is_opened_as_the_same_one(shelf: Shelf) -> None:
+    """Its id lasts, and opening changes nothing."""
+    made = shelf.create().info
+    before = fingerprint(shelf.root)
+    assert shelf.open().info == made
+    assert fingerprint(shelf.root) == before
+
+
+def test_two_vaults_are_two(tmp_path: Path) -> None:
+    """Each has an id of its own."""
+    assert Shelf(tmp_path / "a").create().info.id != Shelf(tmp_path / "b").create().info.id
+
+
+def test_what_a_killed_run_left_half_made_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed at any call, it is no vault yet and says so; the next run finishes it (W1)."""
+    total = count_calls(monkeypatch, lambda: Shelf(tmp_path / "probe").create())
+    assert total > 20
+    for at in range(1, total + 1):
+        shelf = Shelf(tmp_path / f"at{at}")
+        with monkeypatch.context() as patch:
+            patch.setattr(durable, "os", ScriptedOs(at))
+            with pytest.raises(Crash):
+                shelf.create()
+        if not shelf.path("modelward", "vault.json").exists():
+            with pytest.raises(VaultMissing):
+                shelf.open()
+        shelf.create()
+        with shelf.open().writing("backup") as writer:
+            add_model(writer, make_model())
+        assert len(shelf.open().snapshots()) == 1
+        assert shelf.names("modelward", "staging") == []
+
+
+# What is no vault.
+
+
+def test_nothing_there_is_no_vault(shelf: Shelf) -> None:
+    """The error says how to make one."""
+    with pytest.raises(VaultMissing) as caught:
+        shelf.open()
+    assert caught.value.thing == str(shelf.root)
+    assert "modelward backup" in caught.value.next_step
+
+
+@pytest.mark.parametrize("content", ["notes.txt", "ollama", "folder"])
+def test_a_folder_with_other_things_is_no_vault(shelf: Shelf, content: str) -> None:
+    """It is refused by name, and nothing in it is changed."""
+    shelf.root.mkdir()
+    match content:
+        case "notes.txt":
+            shelf.path("notes.txt").write_bytes(b"mine")
+        case "folder":
+            shelf.path("photos").mkdir()
+        case _:
+            FakeStore(shelf.root).add_model("llama3", b"x")
+    before = fingerprint(shelf.root)
+    with pytest.raises(VaultMissing):
+        shelf.open()
+    with pytest.raises(VaultUnreadable, match="other things") as caught:
+        shelf.create()
+    assert "--vault" in caught.value.next_step
+    assert fingerprint(shelf.root) == before
+
+
+@pytest.mark.xfail(strict=True, reason="an OCI layout of somebody else has only names that a vault has too")
+def test_an_image_layout_of_somebody_else_is_no_vault(shelf: Shelf) -> None:
+    """Its index would be replaced by ours, and its images could not be found any more: refused."""
+    shelf.path("blobs", "sha256").mkdir(parents=True)
+    shelf.path("oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    shelf.path("index.json").write_text('{"schemaVersion":2,"manifests":[]}')
+    before = fingerprint(shelf.root)
+    with pytest.raises(VaultUnreadable):
+        shelf.create()
+    assert fingerprint(shelf.root) == before
+
+
+@pytest.mark.parametrize("kind", ["file", "FIFO", "socket", "device"])
+def test_what_is_no_folder_is_no_vault(shelf: Shelf, kind: str) -> None:
+    """A typed error with exit code 5, at once."""
+    if kind == "file":
+        shelf.root.write_bytes(b"")
+    else:
+        put(kind, shelf.root, shelf.root)
+    with pytest.raises(VaultUnreadable):
+        shelf.open()
+
+
+@pytest.mark.parametrize("folder", [name for name in FOLDERS if name != "modelward"])
+@pytest.mark.parametrize("how", ["missing", "symlink to a folder"])
+def test_a_vault_that_lacks_a_folder(shelf: Shelf, folder: str, how: str) -> None:
+    """Named, with what to do; a link in its place is not followed (T1)."""
+    shelf.create()
+    if folder == "blobs":
+        shelf.path("blobs", "sha256").rmdir()
+    shelf.path(folder).rmdir()
+    if how != "missing":
+        put(how, shelf.path(folder), shelf.root)
+    with pytest.raises(VaultUnreadable) as caught:
+        shelf.open()
+    assert caught.value.thing == str(shelf.path(folder))
+    assert "bring the folder back" in caught.value.next_step
+
+
+# Formats and damage.
+
+
+@pytest.mark.parametrize("change", [{"format": 2}, {"format": 99}, {"chunk_size": 4 * CHUNK}, {"chunk_size": 0}])
+def test_a_newer_format_is_left_alone(shelf: Shelf, change: dict[str, int]) -> None:
+    """The error names both formats and what to install; not a byte is changed."""
+    shelf.create()
+    info = shelf.path("modelward", "vault.json")
+    info.write_text(json.dumps(json.loads(info.read_text()) | change))
+    before = fingerprint(shelf.root)
+    with pytest.raises(VaultNewer, match="reads up to 1") as caught:
+        shelf.open()
+    assert "newer Modelward" in caught.value.next_step
+    assert caught.value.exit_code == 5
+    assert fingerprint(shelf.root) == before
+
+
+def test_a_further_key_is_no_newer_format(shelf: Shelf) -> None:
+    """A later version may add to the description without a new format."""
+    made = shelf.create().info
+    info = shelf.path("modelward", "vault.json")
+    info.write_text(json.dumps(json.loads(info.read_text()) | {"made_by": "a later version"}))
+    assert shelf.open().info == made
+
+
+@pytest.mark.parametrize("data", [b"", bytes(90), b"{", b"[]", b'{"id":"x"}', b'{"id":1,"format":1,"chunk_size":2}'])
+def test_a_damaged_description_says_how_to_mend_it(shelf: Shelf, data: bytes) -> None:
+    """Doing what the next step says makes the vault readable again."""
+    vault = shelf.create()
+    with vault.writing("backup") as writer:
+        add_model(writer, make_model())
+    info = shelf.path("modelward", "vault.json")
+    info.write_bytes(data)
+    with pytest.raises(VaultUnreadable) as caught:
+        shelf.open()
+    assert caught.value.thing == str(info)
+    advice = re.fullmatch(r"write (\{.*\}) into it", caught.value.next_step)
+    assert advice
+    info.write_text(advice[1])
+    assert len(shelf.open().snapshots()) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_description_that_is_no_file(shelf: Shelf, kind: str) -> None:
+    """A typed error with exit code 5, at once."""
+    shelf.create()
+    shelf.path("modelward", "vault.json").unlink()
+    put(kind, shelf.path("modelward", "vault.json"), shelf.root / "secret")
+    with pytest.raises(VaultUnreadable):
+        shelf.open()
+
+
+def test_a_vault_whose_description_was_deleted_keeps_its_snapshots(shelf: Shelf) -> None:
+    """It is half made, as it were: the next backup makes it a vault again."""
+    with shelf.create().writing("backup") as writer:
+        snapshot = add_model(writer, make_model())
+    shelf.path("modelward", "vault.json").unlink()
+    with pytest.raises(VaultMissing):
+        shelf.open()
+    shelf.create()
+    assert shelf.open().snapshots() == (snapshot,)
+
+
+# Rights.
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o000])
+def test_a_folder_that_takes_no_vault(mode: int) -> None:
+    """A typed error with exit code 5 that says who may."""
+    with public_folder() as base:
+        (base / "closed").mkdir(mode=mode)
+        (base / "closed").chmod(mode)
+        with unprivileged(), pytest.raises(StorageError) as caught:
+            Shelf(base / "closed").create()
+        (base / "closed").chmod(0o700)
+    assert "as the user that owns it" in caught.value.next_step
+
+
+def test_a_vault_that_may_not_be_entered() -> None:
+    """The same for opening one of another user."""
+    with public_folder() as base:
+        Shelf(base / "vault").create()
+        with unprivileged(), pytest.raises(VaultUnreadable) as caught:
+            if Path(base / "vault").stat().st_uid != 0:
+                Path(base / "vault").chmod(0)
+            Shelf(base / "vault").open()
+        (base / "vault").chmod(0o700)
+    assert "as the user that owns it" in caught.value.next_step
+
+
+def test_a_vault_that_may_be_read_only() -> None:
+    """Everything that reads works, what writes says who may; not a byte is changed."""
+    model = make_model()
+    with public_folder() as base:
+        shelf = Shelf(base / "vault")
+        with shelf.create().writing("backup") as writer:
+            add_model(writer, model)
+        open_to_readers(shelf.root)
+        before = fingerprint(shelf.root)
+        with unprivileged():
+            vault = shelf.open()
+            (snapshot,) = vault.snapshots()
+            assert vault.content(snapshot).manifest == model.manifest
+            assert vault.chunk_list(model.largest) is not None
+            assert (vault.trashed(), vault.protected().released, vault.known_store("/store")) == ((), (), None)
+            with pytest.raises(WriteFailed) as caught, vault.writing("backup"):
+                pass
+        assert "as the user that owns it" in caught.value.next_step
+        assert fingerprint(shelf.root) == before
+
+
+def open_to_readers(root: Path) -> None:
+    """Let everybody read it, and nobody write to it."""
+    for path in (root, *root.rglob("*")):
+        path.chmod(0o555 if stat.S_ISDIR(path.stat().st_mode) else 0o444)
