@@ -72,7 +72,7 @@ def test_what_a_killed_run_left_half_made_is_finished(tmp_path: Path, monkeypatc
                 shelf.open()
         shelf.create()
         with shelf.open().writing("backup") as writer:
-            add_model(writer, make_model())
+            add_model(writer, make_model("llama3", b"small"))
         assert len(shelf.open().snapshots()) == 1
         assert shelf.names("modelward", "staging") == []
 
@@ -108,7 +108,6 @@ def test_a_folder_with_other_things_is_no_vault(shelf: Shelf, content: str) -> N
     assert fingerprint(shelf.root) == before
 
 
-@pytest.mark.xfail(strict=True, reason="an OCI layout of somebody else has only names that a vault has too")
 def test_an_image_layout_of_somebody_else_is_no_vault(shelf: Shelf) -> None:
     """Its index would be replaced by ours, and its images could not be found any more: refused."""
     shelf.path("blobs", "sha256").mkdir(parents=True)
@@ -213,12 +212,11 @@ def test_a_vault_whose_description_was_deleted_keeps_its_snapshots(shelf: Shelf)
 # Rights.
 
 
-@pytest.mark.parametrize("mode", [0o555, 0o000])
-def test_a_folder_that_takes_no_vault(mode: int) -> None:
+def test_a_folder_that_takes_no_vault() -> None:
     """A typed error with exit code 5 that says who may."""
     with public_folder() as base:
-        (base / "closed").mkdir(mode=mode)
-        (base / "closed").chmod(mode)
+        (base / "closed").mkdir()
+        (base / "closed").chmod(0o555)
         with unprivileged(), pytest.raises(StorageError) as caught:
             Shelf(base / "closed").create()
         (base / "closed").chmod(0o700)
@@ -229,9 +227,8 @@ def test_a_vault_that_may_not_be_entered() -> None:
     """The same for opening one of another user."""
     with public_folder() as base:
         Shelf(base / "vault").create()
+        (base / "vault").chmod(0)
         with unprivileged(), pytest.raises(VaultUnreadable) as caught:
-            if Path(base / "vault").stat().st_uid != 0:
-                Path(base / "vault").chmod(0)
             Shelf(base / "vault").open()
         (base / "vault").chmod(0o700)
     assert "as the user that owns it" in caught.value.next_step

@@ -57,7 +57,11 @@ class Layout:
     def create(cls, path: Path) -> tuple[Self, VaultInfo]:
         """Make the folder a vault; one that a killed run left half made is finished. The info file comes last."""
         root = Folder.open(path, create=True)
-        if foreign := [name for name in root.names() if name not in _OURS]:
+        names = root.names()
+        foreign = [name for name in names if name not in _OURS]
+        if OCI_LAYOUT in names and "modelward" not in names:
+            foreign.append("the OCI layout of another program")
+        if foreign:
             raise VaultUnreadable(
                 f"the folder holds other things ({foreign[0]}) and is no vault",
                 thing=path,

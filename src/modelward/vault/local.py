@@ -1,10 +1,12 @@
 """A vault on a local disk, read side: snapshots, what they hold, and whether it is still what was proved."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from stat import S_IMODE, S_ISREG
 from typing import Self
 
 from modelward.domain.chunks import ChunkList
@@ -37,6 +39,7 @@ from modelward.vault.layout import PROTECTION, RECEIPTS, SMALL, Layout
 from modelward.vault.writer import LocalVaultWriter, VaultLimits, store_key
 
 KEY = "vault"
+_HEX = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class LocalVault:
@@ -161,11 +164,11 @@ class LocalVault:
     def objects(self) -> Mapping[Digest, BlobStat]:
         """Every object that lies in the vault, by its folder entry."""
         found = {}
-        for entry in self.layout.blobs.entries():
-            if len(entry.name) == 64 and entry.is_file(follow_symlinks=False):
-                stat = entry.stat(follow_symlinks=False)
-                owner = Owner(stat.st_uid, stat.st_gid, stat.st_mode & 0o7777)
-                found[Digest(entry.name)] = BlobStat(file=id_of(stat), owner=owner)
+        for name in self.layout.blobs.names():
+            stat = self.layout.blobs.stat(name) if _HEX.match(name) else None
+            if stat is not None and S_ISREG(stat.st_mode):
+                owner = Owner(stat.st_uid, stat.st_gid, S_IMODE(stat.st_mode))
+                found[Digest(name)] = BlobStat(file=id_of(stat), owner=owner)
         return found
 
     def blob_path(self, blob: Digest) -> str:
