@@ -49,12 +49,11 @@ def make_model(name: str = "llama3", *layers: bytes) -> Model:
     return Model(name=ModelName.parse(name), manifest=Manifest.parse(raw), blobs=blobs)
 
 
-def add_blob(writer: VaultWriter, data: bytes, blob: Digest | None = None) -> int:
-    """Let the writer take a blob from a file with these bytes; returns the bytes written."""
+def add_blob(writer: VaultWriter, data: bytes, blob: Digest | None = None, size: int | None = None) -> int:
+    """Offer a file with these bytes, as the blob that they are or as another; returns the bytes written."""
     with tempfile.TemporaryFile(buffering=0) as file:
         file.write(data)
-        wanted = blob or digest_of(data)
-        return writer.add_blob(file.fileno(), wanted, len(data))
+        return writer.add_blob(file.fileno(), blob or digest_of(data), len(data) if size is None else size)
 
 
 def add_model(writer: VaultWriter, model: Model, newest: Snapshot | None = None) -> Snapshot:

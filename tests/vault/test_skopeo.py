@@ -1,105 +1,148 @@
-"""An independent reader: skopeo copies a vault to a registry and back, and not a bit changes."""
+"""Other people's tools read a vault: skopeo copies it into a registry and back, and no byte changes."""
 
+import hashlib
 import json
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from modelward.services.backup import backup
-from modelward.testing import FakeStore
-from tests.places import Place
+from modelward.domain.chunks import CHUNK
+from modelward.domain.snapshot import Snapshot
+from tests.models import add_model, make_model, pattern
+from tests.vault.conftest import Shelf
 
 pytestmark = [
     pytest.mark.registry,
     pytest.mark.skipif(shutil.which("skopeo") is None, reason="no skopeo on PATH"),
-    pytest.mark.skipif(shutil.which("docker-registry") is None, reason="no docker-registry on PATH"),
 ]
-CHUNK = 1 << 20
-NAME = "registry.ollama.ai/library/llama3:latest"
+NAMES = ("llama3", "hf.co/bartowski/Some_Model-GGUF:Q4_K_M", "localhost:5000/team/model:v1.2")
+CONFIG = """
+version: 0.1
+log: {{level: error}}
+storage:
+  filesystem: {{rootdirectory: {root}}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """A vault with a model of a bit over two chunks, and a second version of it."""
-    place = Place(tmp_path)
-    for byte in (1, 2):
-        FakeStore(place.store).add_model("llama3", bytes([byte]) * (2 * CHUNK + 7), template=b"{{ .Prompt }}")
-        backup(place.site(), ())
-        place.clock.advance(minutes=1)
-    return place
+def filled(shelf: Shelf) -> tuple[Shelf, list[Snapshot]]:
+    """A vault with two versions of a model that has a chunk list, and models of other registries."""
+    shelf.create()
+    snapshots = []
+    for number, name in enumerate((NAMES[0], *NAMES)):
+        shelf.clock.advance(minutes=1)
+        with shelf.open().writing("backup") as writer:
+            model = make_model(name, pattern(2 * CHUNK + number, number), b"{{ .Prompt }}")
+            snapshots.append(add_model(writer, model))
+    return shelf, snapshots
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
-    """Debian's docker-registry on a free port of loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    """A registry of our own on the loopback, ``host:port``."""
+    program = shutil.which("docker-registry")
+    if program is None:
+        pytest.skip("no docker-registry on PATH")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     config = tmp_path / "registry.yml"
-    config.write_text(
-        "version: 0.1\nlog: {level: error}\n"
-        f"storage: {{filesystem: {{rootdirectory: {tmp_path / 'registry'}}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'}}\n"
-    )
-    process = subprocess.Popen(
-        ["docker-registry", "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        _await(port)
+    config.write_text(CONFIG.format(root=tmp_path / "registry", port=port))
+    log = tmp_path / "registry.log"
+    with log.open("wb") as output, running([program, "serve", str(config)], output.fileno()) as process:
+        wait_for(port, process, log)
         yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
-def _await(port: int) -> None:
-    give_up = time.monotonic() + 20
-    while time.monotonic() < give_up:
+@contextmanager
+def running(command: Sequence[str], output: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """The program while it is needed."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as process:
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("the registry did not answer within 20 s")
+            yield process
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
-def skopeo(*words: str) -> bytes:
-    """Run skopeo; its output."""
-    done = subprocess.run(["skopeo", "--insecure-policy", *words], capture_output=True, check=False)
+def wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Until it answers; fails with its log when it ends before."""
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        pytest.fail(f"docker-registry ended: {log.read_text()}")
+    pytest.fail(f"docker-registry does not answer: {log.read_text()}")
+
+
+def skopeo(*arguments: str) -> bytes:
+    """What it prints; its own words when it fails."""
+    command = ["skopeo", "--insecure-policy", *arguments]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 
 
-def blobs(layout: Path) -> dict[str, bytes]:
-    """The objects of an OCI layout by digest."""
-    return {path.name: path.read_bytes() for path in (layout / "blobs" / "sha256").iterdir()}
+def sha256(data: bytes) -> str:
+    """The digest as OCI writes it."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def test_every_version_can_be_inspected(place: Place) -> None:
-    """The newest under the model's name, each under name@id."""
-    snapshots = place.site().the_vault().snapshots()
-    for ref, digest in [(NAME, snapshots[0].wrapper), *((f"{NAME}@{s.id}", s.wrapper) for s in snapshots)]:
-        raw = skopeo("inspect", "--raw", f"oci:{place.vault}:{ref}")
-        assert raw == (place.vault / "blobs" / "sha256" / digest.hex).read_bytes()
-        assert json.loads(raw)["artifactType"] == "application/vnd.modelward.model.v1"
+def test_every_name_is_found(filled: tuple[Shelf, list[Snapshot]]) -> None:
+    """The plain name is the newest version, name@id each of them: the wrapper's exact bytes."""
+    shelf, snapshots = filled
+    newest = {snapshot.model: snapshot for snapshot in snapshots}
+    for snapshot in snapshots:
+        raw = skopeo("inspect", "--raw", f"oci:{shelf.root}:{snapshot.model}@{snapshot.id}")
+        assert sha256(raw) == str(snapshot.wrapper)
+    for model, snapshot in newest.items():
+        assert sha256(skopeo("inspect", "--raw", f"oci:{shelf.root}:{model}")) == str(snapshot.wrapper)
 
 
-def test_there_and_back_not_a_bit_changes(place: Place, registry: str, tmp_path: Path) -> None:
-    """Pushed to a registry and pulled into another layout: same wrapper digest, same blobs."""
-    newest = place.site().the_vault().snapshots()[0]
-    content = place.site().the_vault().content(newest)
-    remote = f"docker://{registry}/models/llama3:latest"
-    skopeo("copy", "--dest-tls-verify=false", f"oci:{place.vault}:{NAME}", remote)
+def test_a_model_goes_to_a_registry_and_back(
+    filled: tuple[Shelf, list[Snapshot]], registry: str, tmp_path: Path
+) -> None:
+    """Every version of every model: the wrapper's digest and each object's bytes are what they were."""
+    shelf, snapshots = filled
     back = tmp_path / "back"
-    skopeo("copy", "--src-tls-verify=false", remote, f"oci:{back}:{NAME}")
+    for number, snapshot in enumerate(snapshots):
+        there = f"docker://{registry}/models/m{number}:tag"
+        here = f"oci:{shelf.root}:{snapshot.model}@{snapshot.id}"
+        skopeo("copy", here, there, "--dest-tls-verify=false")
+        assert sha256(skopeo("inspect", "--raw", "--tls-verify=false", there)) == str(snapshot.wrapper)
+        skopeo("copy", there, f"oci:{back}:m{number}", "--src-tls-verify=false")
+        assert sha256(skopeo("inspect", "--raw", f"oci:{back}:m{number}")) == str(snapshot.wrapper)
+    assert contents(back) == contents(shelf.root)
     index = json.loads((back / "index.json").read_bytes())
-    assert [item["digest"] for item in index["manifests"]] == [newest.wrapper]
-    ours = blobs(place.vault)
-    expected = {newest.wrapper.hex, *(item.digest.hex for item in content.wrapper.objects)}
-    assert blobs(back) == {name: ours[name] for name in expected}
+    assert [item["digest"] for item in index["manifests"]] == [str(snapshot.wrapper) for snapshot in snapshots]
+
+
+def contents(layout: Path) -> dict[str, str]:
+    """Every object of an image layout by its name, with its true digest."""
+    found = {path.name: sha256(path.read_bytes()) for path in (layout / "blobs" / "sha256").iterdir()}
+    assert all(digest == f"sha256:{name}" for name, digest in found.items())
+    return found
+
+
+def test_a_rotten_object_is_not_taken(filled: tuple[Shelf, list[Snapshot]], tmp_path: Path) -> None:
+    """Digests are checked on the way out by skopeo itself: the vault's rot cannot spread."""
+    shelf, snapshots = filled
+    weights = max(shelf.path("blobs", "sha256").iterdir(), key=lambda path: path.stat().st_size)
+    weights.chmod(0o600)
+    with weights.open("r+b") as file:
+        file.seek(CHUNK)
+        file.write(b"rot")
+    named = f"oci:{shelf.root}:{snapshots[-1].model}@{snapshots[-1].id}"
+    command = ["skopeo", "--insecure-policy", "copy", named, f"oci:{tmp_path / 'back'}:m"]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert b"igest" in done.stderr

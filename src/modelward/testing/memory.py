@@ -81,7 +81,7 @@ class _Content:
 
     files: dict[Digest, _File] = field(default_factory=dict)
     quarantine: list[tuple[Digest, _File]] = field(default_factory=list)
-    lists: dict[Digest, Object] = field(default_factory=dict)
+
     records: dict[str, Snapshot] = field(default_factory=dict)
     trash: dict[str, Trashed] = field(default_factory=dict)
     stores: dict[str, KnownStore] = field(default_factory=dict)
@@ -135,13 +135,11 @@ class MemoryVault:
 
     def chunk_list(self, blob: Digest) -> ChunkList | None:
         """The blob's chunk list, proved; None when there is none or it is damaged."""
-        named = self._content.lists.get(blob)
-        if named is None:
-            return None
-        try:
-            return ChunkList.parse(self._proved(named.digest))
-        except ModelwardError:
-            return None
+        for snapshot in self.snapshots():
+            with suppress(ModelwardError):
+                if named := unwrap(self._proved(snapshot.wrapper)).chunk_lists.get(blob):
+                    return ChunkList.parse(self._proved(named.digest))
+        return None
 
     def open_blob(self, blob: Digest) -> int:
         """A descriptor for reading; raises BlobMissing. The caller closes it."""
@@ -210,6 +208,7 @@ class _Writer:
 
     def __init__(self, vault: MemoryVault, content: _Content, clock: Clock) -> None:
         self._vault, self._content, self._clock = vault, content, clock
+        self._lists: dict[Digest, Object] = {}
 
     def add_blob(self, fd: int, blob: Digest, size: int) -> int:
         """Copy a blob in, proved; returns the bytes written."""
@@ -217,8 +216,8 @@ class _Writer:
         if not self._vault.intact(blob, size) and not self._prove_present(blob, size):
             self._put(blob, _proved(fd, blob, size))
             moved = size
-        if size > CHUNK and self._vault.chunk_list(blob) is None:
-            self._content.lists[blob] = self._add(_chunk_list(blob, self._content.files[blob].data))
+        if size > CHUNK and blob not in self._lists:
+            self._lists[blob] = self._add(_chunk_list(blob, self._content.files[blob].data))
         return moved
 
     def add_snapshot(
@@ -228,7 +227,7 @@ class _Writer:
         self._add(EMPTY_CONFIG)
         self._add(manifest.raw)
         large = [blob.digest for blob in manifest.blobs if blob.size > CHUNK]
-        wrapper = self._add(wrap(manifest, {blob: self._content.lists[blob] for blob in large}))
+        wrapper = self._add(wrap(manifest, {blob: self._lists[blob] for blob in large}))
         if newest is not None and newest.wrapper == wrapper.digest:
             return newest
         now = self._clock.now()
