@@ -40,7 +40,7 @@ class Ground:
         self._made: set[Path] = set()
         self.environ = {
             "PATH": environ.get("PATH", os.defpath),
-            **{name: environ[name] for name in ("PYTHONPATH", "VIRTUAL_ENV") if name in environ},
+            **_modules(environ.get("PYTHONPATH", "")),
             "LC_ALL": "C.UTF-8",
             "HOME": str(base / "home"),
             "TMPDIR": str(base / "tmp"),
@@ -172,6 +172,12 @@ def warm(path: Path) -> None:
             with file.open("rb", buffering=0) as opened:
                 while opened.readinto(buffer):
                     pass
+
+
+def _modules(path: str) -> dict[str, str]:
+    """The same PYTHONPATH for a process that works in another folder; none where there is none."""
+    folders = [str(Path(entry).absolute()) for entry in path.split(os.pathsep) if entry]
+    return {"PYTHONPATH": os.pathsep.join(folders)} if folders else {}
 
 
 def _layer(media_type: str, digest: str, size: int) -> dict[str, object]:

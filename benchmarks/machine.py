@@ -18,6 +18,7 @@ def facts(scratch: Path) -> dict[str, str]:
         "processor": cpu.get("model name", platform.machine()),
         "processor's hash and vector instructions": _instructions(cpu.get("flags") or cpu.get("Features", "")),
         "memory": _memory(),
+        "processes that wanted to run before the start": f"{os.getloadavg()[0]:.1f} (load average)",
         "file system": file_system(scratch),
         "kernel": f"{platform.system()} {_number(platform.release())}",
         "system": _system(),

@@ -66,6 +66,12 @@ class Row:
         return median(run.seconds for run in self.runs)
 
     @property
+    def range(self) -> tuple[float, float]:
+        """The lowest and the highest of the wall seconds."""
+        times = [run.seconds for run in self.runs]
+        return min(times), max(times)
+
+    @property
     def memory(self) -> int:
         """The peak of all runs, in bytes."""
         return max(run.memory for run in self.runs)

@@ -11,14 +11,16 @@ _GB, _KIB = 1_000_000_000, 1024
 _FULL_SIZE = 1_000_000_000  # below it the start of the programs is most of what is measured
 _WRITES = ("KiB in write calls", "KiB dirtied")
 _RATIO = ("times the first",)
-_NUMBERS = frozenset({"s", "GB/s", "peak MB", *_WRITES, *_RATIO})
+_RANGE = "s, all rounds"
+_NUMBERS = frozenset({"s", _RANGE, "GB/s", "peak MB", *_WRITES, *_RATIO})
 
 _HOW = """Everything is measured in one run by [`benchmarks/`](../benchmarks/); `make bench` makes this page.
 
 - **Whole processes**, from the start of the program to its end: wall seconds are the median of {rounds} run(s),
   memory is the peak of all of them. The process that measures has {floor} MB itself, so smaller peaks show as that.
 - **In turns**: every round runs each command once, so that whatever the machine does meanwhile strikes all alike.
-  Compare the ratios; seconds move between machines and hours.
+  Compare the ratios; seconds move between machines and hours. Where the lowest and the highest time lie far apart,
+  something else was at work: measure again on a machine at rest.
 - **The model**: one blob of {size} random bytes, which stand for quantised weights: they do not compress.
 - "times the first" is the time divided by that of the table's first row: 4.0 means that it takes four times as long.
 """
@@ -100,16 +102,18 @@ def _section(table: Table) -> Iterable[str]:
     yield f"{table.about}\n"
     columns = (("GB/s", bool(table.size)), ("peak MB", True), *((name, table.writes) for name in _WRITES))
     shown = [name for name, wanted in (*columns, *((name, table.ratios) for name in _RATIO)) if wanted]
-    yield _grid(("command", "s", *shown), [_cells(row, table) for row in table.rows])
+    yield _grid(("command", "s", _RANGE, *shown), [_cells(row, table) for row in table.rows])
 
 
 def _cells(row: Row, table: Table) -> Sequence[str]:
     first = table.rows[0]
     if row.skipped:
         return (row.label, row.skipped)
+    lowest, highest = row.range
     return (
         row.label,
         _seconds(row.seconds),
+        f"{_seconds(lowest)} - {_seconds(highest)}",
         *((f"{table.size / row.seconds / _GB:.2f}",) if table.size else ()),
         f"{row.memory / MB:.0f}",
         *((_kib(row.written), _kib(row.dirtied)) if table.writes else ()),

@@ -724,6 +724,29 @@ def test_what_cannot_be_cloned_is_said_to_be_so(two: Two) -> None:
         staged.discard()
 
 
+def test_a_clone_has_the_staged_size(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A longer file is cut; what is patched into the clone then need not be whole pages, and needs no room."""
+
+    def share(target: int, source: int) -> bool:
+        return os.pwrite(target, os.pread(source, 4 * CHUNK, 0), 0) > 0
+
+    monkeypatch.setattr(durable, "clone", share)
+    data = os.urandom(3 * CHUNK)
+    two.path("longer").write_bytes(data)
+    with two.path("longer").open("rb") as source:
+        staged = Staged(two.staging, 2 * CHUNK + 5, reserve=1 << 60, direct=True)
+        assert staged.clone_from(source.fileno())
+    staged.write_at(memoryview(NEW), len(NEW), CHUNK)
+    publish_finished(staged, two.target)
+    assert two.path("weights").read_bytes() == data[:CHUNK] + NEW + data[CHUNK + len(NEW) : 2 * CHUNK + 5]
+
+
+def publish_finished(staged: Staged, folder: Folder) -> None:
+    """Finish a staged file and give it its name."""
+    staged.finish(0o600)
+    publish(staged, folder, "weights")
+
+
 def test_owner_and_mode_of_a_blob(two: Two) -> None:
     """They are set on the open file, not on a name that may change (R5)."""
     two.path("weights").write_bytes(NEW)

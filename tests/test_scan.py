@@ -363,6 +363,25 @@ def test_a_stop_in_the_middle_ends_a_running_read(blob: Blob, threads: int) -> N
 
 
 @pytest.mark.parametrize("threads", [1, 4])
+def test_an_interrupt_of_the_waiting_thread_ends_the_read(
+    blob: Blob, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    """Whatever it is that wakes the caller's thread: the workers end first, then it comes out."""
+    real, woken = threading.Thread.join, list[threading.Thread]()
+
+    def join(thread: threading.Thread, timeout: float | None = None) -> None:
+        woken.append(thread)
+        if len(woken) == 1:
+            raise KeyboardInterrupt
+        real(thread, timeout)
+
+    monkeypatch.setattr("modelward.scan.threading.Thread.join", join)
+    with pytest.raises(KeyboardInterrupt):
+        hash_whole(blob.fd, SIX, reading(threads=threads))
+    assert len(woken) == threads + 2, "each worker and the one that hashes were waited for"
+
+
+@pytest.mark.parametrize("threads", [1, 4])
 def test_the_rate_is_held(blob: Blob, threads: int) -> None:
     """Six chunks at two a second take what five of them take: the first one need not wait."""
     how = reading(threads=threads, rate=2 * CHUNK)

@@ -221,13 +221,13 @@ def test_a_missing_peer_leaves_a_target_open() -> None:
 
 def test_the_page_shows_ratios_and_verdicts() -> None:
     """Met, missed and not measured read differently; a row is compared with the first one of its table."""
-    rows = (timed(0.5, label="ours", memory=30_000_000), timed(2.0, label="cp", program="cp"))
+    rows = (timed(0.5, 0.75, 0.25, label="ours", memory=30_000_000), timed(2.0, label="cp", program="cp"))
     targets = tuple(Target(text=str(met), measured="m", met=met) for met in (True, False, None))
     result = Result(job="j", tables=(Table(title="T", about="a", rows=rows, size=10**9),), targets=targets)
     given = Conditions(day="2026-08-03", size=10**9, rounds=1, floor=1, machine={"cores": "2"}, versions={"cp": "9.1"})
     text = page(given, [result])
-    assert table_of(text, "T")["ours"] == ["0.500", "2.00", "30"]
-    assert table_of(text, "T")["cp"] == ["2.00", "0.50", "0", "4.00"]
+    assert table_of(text, "T")["ours"] == ["0.500", "0.250 - 0.750", "2.00", "30"]
+    assert table_of(text, "T")["cp"] == ["2.00", "2.00 - 2.00", "0.50", "0", "4.00"]
     assert [row[-1] for row in list(table_of(text, "Targets").values())[2:]] == ["met", "**missed**", "not measured"]
     assert "A small run" not in text
     assert "A small run" in page(replace(given, size=10**8), [result])

@@ -173,7 +173,6 @@ class Broken:
         return fail
 
 
-@pytest.mark.xfail(strict=True, reason="offers of the vault lets the error of its stat out")
 def test_it_says_no_rather_than_raise() -> None:
     """A disk that is gone offers nothing, so that the next source is asked."""
     source = VaultSource(cast("Vault", Broken()))

@@ -398,7 +398,6 @@ def test_small_objects_are_compared_too(vault: Shelf, stand: Callable[[Path], No
     assert vault.open().content(snapshot).manifest == MODEL.manifest
 
 
-@pytest.mark.xfail(strict=True, reason="the stamp has whole seconds, and a name that is taken is passed over")
 def test_two_replacements_in_one_second_keep_both(vault: Shelf) -> None:
     """Each of the replaced objects can be looked at (R1)."""
     for stand in (wrong_bytes, too_short):
@@ -409,7 +408,6 @@ def test_two_replacements_in_one_second_keep_both(vault: Shelf) -> None:
     assert len(vault.names("modelward", "quarantine")) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="the vault's own rot is reported as a mismatch of the good blob")
 def test_rot_in_the_vault_is_not_the_stores_fault(vault: Shelf) -> None:
     """The chunk list is gone, and the copy that it is to be made of has rotted unseen: the good blob replaces it."""
     (snapshot,) = store(vault, MODEL)
@@ -439,7 +437,6 @@ def test_a_shared_blob_is_stored_once(vault: Shelf) -> None:
     assert len(vault.open().snapshots()) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="receipts of the running session are not asked: the blob is read again")
 def test_a_blob_that_two_models_share_is_read_once(vault: Shelf) -> None:
     """What this very session proved need not be proved again for the next model."""
     with vault.open().writing("backup") as writer:
@@ -536,7 +533,6 @@ def test_index_and_checksums_are_made_anew(vault: Shelf) -> None:
         assert [path.read_bytes() for path in files] == wanted
 
 
-@pytest.mark.xfail(strict=True, reason="only index.json says whether the two files are up to date")
 @pytest.mark.parametrize("damage", [corrupt.delete, corrupt.empty])
 def test_checksums_alone_are_made_anew(vault: Shelf, damage: Callable[[Path], object]) -> None:
     """They are derived as well."""
@@ -549,7 +545,6 @@ def test_checksums_alone_are_made_anew(vault: Shelf, damage: Callable[[Path], ob
     assert path.read_bytes() == wanted
 
 
-@pytest.mark.xfail(strict=True, reason="the generation is made of the records' ids only")
 def test_an_index_made_while_an_object_was_missing_is_mended_with_it(vault: Shelf) -> None:
     """The wrapper is back, and so are its size in the index and its line in the checksums."""
     (snapshot,) = store(vault, MODEL)
@@ -685,7 +680,6 @@ def test_a_log_of_one_torn_line_begins_anew(vault: Shelf) -> None:
     assert audit_faults(vault) == ()
 
 
-@pytest.mark.xfail(strict=True, reason="the error of a last line that cannot be read has no next step")
 def test_a_last_line_that_is_damaged_says_what_to_do(vault: Shelf) -> None:
     """Nothing is chained to it, and the user is told how to go on: otherwise no backup would ever end well again."""
     vault.path("modelward", "audit.jsonl").write_bytes(b"garbage\n")
@@ -695,7 +689,6 @@ def test_a_last_line_that_is_damaged_says_what_to_do(vault: Shelf) -> None:
     assert caught.value.thing == str(vault.path("modelward", "audit.jsonl"))
 
 
-@pytest.mark.xfail(strict=True, reason="a line longer than the 64 KiB that are read back is no entry")
 def test_a_long_entry_does_not_end_the_log(vault: Shelf) -> None:
     """The error texts of many steps may be long."""
     for _ in range(2):
@@ -704,7 +697,6 @@ def test_a_long_entry_does_not_end_the_log(vault: Shelf) -> None:
     assert audit_faults(vault) == ()
 
 
-@pytest.mark.xfail(strict=True, reason="the head moves on before the line is written")
 def test_an_entry_that_could_not_be_written_breaks_no_chain(vault: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk was full for a moment: what was not written does not count."""
     with vault.open().writing("backup") as writer:

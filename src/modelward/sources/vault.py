@@ -19,7 +19,13 @@ class VaultSource:
 
     def offers(self, blobs: Iterable[tuple[Digest, int]]) -> frozenset[Digest]:
         """The blobs that the vault holds; what it gives is checked chunk by chunk."""
-        return frozenset(blob for blob, size in blobs if self._vault.holds(blob, size))
+        return frozenset(blob for blob, size in blobs if self._holds(blob, size))
+
+    def _holds(self, blob: Digest, size: int) -> bool:
+        try:
+            return self._vault.holds(blob, size)
+        except DamageError:
+            return False
 
     def read(self, blob: Digest, offset: int, view: memoryview) -> int:
         """Fill ``view`` from the vault's file; returns how many bytes there were."""

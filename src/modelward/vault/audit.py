@@ -10,6 +10,7 @@ import msgspec
 from modelward.domain.codec import decode, encode
 
 GENESIS = "0" * 64
+_OURS = frozenset({"seq", "at", "action", "prev", "hash"})
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +22,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 def entry(head: Head, at: datetime, action: str, keys: dict[str, object]) -> tuple[bytes, Head]:
     """The next line, newline included, and the head after it."""
-    body = json.loads(encode(keys)) | {"seq": head.seq + 1, "at": at.isoformat(), "action": action, "prev": head.hash}
+    given = {f"{key}_" if key in _OURS else key: value for key, value in json.loads(encode(keys)).items()}
+    body = given | {"seq": head.seq + 1, "at": at.isoformat(), "action": action, "prev": head.hash}
     digest = _hash(body)
     return _line(body | {"hash": digest}) + b"\n", Head(seq=head.seq + 1, hash=digest)
 

@@ -37,9 +37,10 @@ class _Head(msgspec.Struct, frozen=True):
     annotations: dict[str, str]
 
 
-def generation(snapshots: Sequence[Snapshot]) -> str:
-    """A hash of which snapshots there are: equal for the index that was made of them."""
-    return sha256("\n".join(sorted(snapshot.id + str(snapshot.model) for snapshot in snapshots)).encode()).hexdigest()
+def generation(snapshots: Sequence[Snapshot], sums: bytes = b"") -> str:
+    """A hash of which snapshots there are and of the checksum file: equal for the index made with them."""
+    names = "\n".join(sorted(snapshot.id + str(snapshot.model) for snapshot in snapshots))
+    return sha256(names.encode() + sha256(sums).digest()).hexdigest()
 
 
 def generation_of(index: bytes) -> str:
@@ -50,7 +51,7 @@ def generation_of(index: bytes) -> str:
         return ""
 
 
-def build(snapshots: Sequence[Snapshot], sizes: Mapping[Digest, int]) -> bytes:
+def build(snapshots: Sequence[Snapshot], sizes: Mapping[Digest, int], sums: bytes = b"") -> bytes:
     """The OCI index: the newest snapshot of a model under its full name, each also under ``name@id``."""
     manifests = []
     seen: set[ModelName] = set()
@@ -60,7 +61,7 @@ def build(snapshots: Sequence[Snapshot], sizes: Mapping[Digest, int]) -> bytes:
             refs.insert(0, str(snapshot.model))
             seen.add(snapshot.model)
         manifests += [_descriptor(snapshot, ref, sizes) for ref in refs]
-    index = _Index(manifests=manifests, annotations={_GENERATION: generation(snapshots)})
+    index = _Index(manifests=manifests, annotations={_GENERATION: generation(snapshots, sums)})
     return msgspec.json.format(msgspec.json.encode(index), indent=1)
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from itertools import count
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,7 +12,16 @@ import msgspec
 from modelward.domain.chunks import CHUNK, ChunkList
 from modelward.domain.codec import pretty
 from modelward.domain.digest import Digest
-from modelward.domain.errors import BlobMissing, ChangedWhileRead, DamageError, DiskFull, HashMismatch, ReadFailed
+from modelward.domain.errors import (
+    BadObject,
+    BlobMissing,
+    ChangedWhileRead,
+    DamageError,
+    DiskFull,
+    HashMismatch,
+    ReadFailed,
+    VaultUnreadable,
+)
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.reading import Checked
@@ -56,7 +66,7 @@ class LocalVaultWriter:
         self._saved_at = self._clock.monotonic()
         self._lists: dict[Digest, Object] = {}
         self._head = Head()
-        self._audited = False
+        self._audited = self._chained = self._dirty = False
 
     @contextmanager
     def locked(self, verb: str) -> Iterator[None]:
@@ -74,14 +84,15 @@ class LocalVaultWriter:
 
     def _leave(self) -> None:
         snapshots = self._vault.snapshots()
-        if index.generation(snapshots) != index.generation_of(self._index_bytes()):
+        stale = index.generation(snapshots, self._read(index.CHECKSUMS)) != index.generation_of(self._read(index.NAME))
+        if stale or self._dirty:
             self._write_index(snapshots)
         if self._audited:
             put_small(self._layout.staging, self._layout.own, AUDIT_HEAD, pretty(self._head).encode())
 
-    def _index_bytes(self) -> bytes:
+    def _read(self, name: str) -> bytes:
         try:
-            return self._layout.root.read(index.NAME, index.LIMIT)
+            return self._layout.root.read(name, index.LIMIT)
         except (BlobMissing, DamageError):
             return b""
 
@@ -89,15 +100,16 @@ class LocalVaultWriter:
         gone = frozenset(without)
         sizes = {digest: stat.file.size for digest, stat in self._vault.objects().items() if digest not in gone}
         staging, root = self._layout.staging, self._layout.root
-        put_small(staging, root, index.CHECKSUMS, index.checksums(sizes))
-        put_small(staging, root, index.NAME, index.build(snapshots, sizes))
+        sums = index.checksums(sizes)
+        put_small(staging, root, index.CHECKSUMS, sums)
+        put_small(staging, root, index.NAME, index.build(snapshots, sizes, sums))
+        self._dirty = False
 
     # Blobs.
 
     def add_blob(self, fd: int, blob: Digest, size: int) -> int:
         """Copy or clone a blob in, proved; see the port."""
-        if self._vault.intact(blob, size) or self._prove_present(blob, size):
-            self._ensure_chunk_list(blob, size)
+        if (self._held(blob, size) or self._prove_present(blob, size)) and self._ensure_chunk_list(blob, size):
             return 0
         staged = Staged(self._layout.staging, size, reserve=self._vault.limits.reserve, direct=True)
         try:
@@ -108,6 +120,13 @@ class LocalVaultWriter:
         if size > CHUNK:
             self._add_chunk_list(ChunkList(blob=blob, size=size, hashes=checked.hashes))
         return size
+
+    def _held(self, blob: Digest, size: int) -> bool:
+        """Whether the object is vouched for, by what is on record or by this very session."""
+        found, mine = self._layout.blobs.stat(blob.hex), self._proved.get(blob.hex)
+        if found is not None and mine is not None and found.st_size == size and mine.holds_for(id_of(found)):
+            return True
+        return self._vault.intact(blob, size)
 
     def _take(self, fd: int, staged: Staged, blob: Digest, size: int) -> Checked:
         """Fill the staged file and prove it; a copy that fails is read once more past the page cache."""
@@ -156,8 +175,9 @@ class LocalVaultWriter:
             file = staged.publish(blobs, blob.hex, sync=False)
         except FileExistsError:
             # What stands there was just found bad; it is kept until its place is proved good again (R1).
-            keep_aside(blobs, blob.hex, self._layout.quarantine, f"{blob.hex}.{self._stamp()}")
+            keep_aside(blobs, blob.hex, self._layout.quarantine, self._aside(blob))
             file = staged.replace(blobs, blob.hex)
+        self._dirty = True
         self._receive(blob, file)
 
     def _receive(self, blob: Digest, file: FileId) -> None:
@@ -191,20 +211,25 @@ class LocalVaultWriter:
     def _add_chunk_list(self, chunk_list: ChunkList) -> None:
         self._lists[chunk_list.blob] = self._add_object(chunk_list.encode())
 
-    def _ensure_chunk_list(self, blob: Digest, size: int) -> None:
-        """A blob that came in with a run that was killed may lack its chunk list: make it from the vault's copy."""
+    def _ensure_chunk_list(self, blob: Digest, size: int) -> bool:
+        """A blob that came in with a run that was killed may lack its chunk list: make it from the vault's copy.
+
+        False when that copy turns out to have rotted: then the blob is stored anew.
+        """
         if size <= CHUNK or blob in self._lists:
-            return
-        found = self._vault.chunk_list(blob)
-        if found is not None:
+            return True
+        if self._vault.chunk_list(blob) is not None:
             self._lists[blob] = self._vault.chunk_lists[blob]
-            return
+            return True
         fd = self._vault.open_blob(blob)
         try:
-            checked = self._proved_or_raise(hash_whole(fd, size, self._vault.reading, chunks=True), blob)
+            checked = hash_whole(fd, size, self._vault.reading, chunks=True)
         finally:
             os.close(fd)
+        if checked.sha256 != blob.hex:
+            return False
         self._add_chunk_list(ChunkList(blob=blob, size=size, hashes=checked.hashes))
+        return True
 
     # Snapshots.
 
@@ -297,11 +322,13 @@ class LocalVaultWriter:
 
     def audit(self, action: str, **keys: object) -> None:
         """Append one entry; the head is read from the log's end the first time, and a torn last line cut off."""
-        if not self._audited:
+        if not self._chained:
             self._head = self._last_entry()
-        line, self._head = entry(self._head, self._clock.now(), action, keys)
+        line, head = entry(self._head, self._clock.now(), action, keys)
+        # A line that cannot be written whole breaks no chain: the next one begins from what is there.
+        self._chained = False
         append(self._layout.own, AUDIT, line)
-        self._audited = True
+        self._head, self._chained, self._audited = head, True, True
 
     def _last_entry(self) -> Head:
         found = self._layout.own.stat(AUDIT)
@@ -310,17 +337,35 @@ class LocalVaultWriter:
         tail = self._tail(found.st_size)
         if torn := len(tail) - (tail.rfind(b"\n") + 1):
             cut(self._layout.own, AUDIT, found.st_size - torn)
-        return last(tail[: len(tail) - torn])
+        try:
+            return last(tail[: len(tail) - torn])
+        except BadObject as error:
+            raise VaultUnreadable(
+                f"the last line of the audit log is damaged: {error.what}",
+                thing=f"{self._layout.own.path}/{AUDIT}",
+                next_step="keep that file as evidence under another name; the next run begins a new log",
+            ) from error
 
     def _tail(self, size: int) -> bytes:
-        fd = self._layout.own.open_file(AUDIT)
+        """The end of the log: the last whole line at least, and what is torn behind it."""
+        fd, length = self._layout.own.open_file(AUDIT), _TAIL
         try:
-            return os.pread(fd, _TAIL, max(0, size - _TAIL))
+            while True:
+                tail = os.pread(fd, length, max(0, size - length))
+                if length >= size or tail.count(b"\n") > 1:
+                    return tail
+                length *= 2
         finally:
             os.close(fd)
 
-    def _stamp(self) -> str:
-        return f"{self._clock.now():%Y%m%dT%H%M%SZ}"
+    def _aside(self, blob: Digest) -> str:
+        """A free name in quarantine: the blob, when it was set aside, and a number when that is taken."""
+        name = stem = f"{blob.hex}.{self._clock.now():%Y%m%dT%H%M%SZ}"
+        for turn in count(1):
+            if self._layout.quarantine.stat(name) is None:
+                break
+            name = f"{stem}-{turn}"
+        return name
 
 
 def _record(snapshot: Snapshot) -> str:
