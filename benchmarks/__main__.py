@@ -15,7 +15,7 @@ from benchmarks.bench import Bench
 from benchmarks.jobs import JOBS
 from benchmarks.machine import facts, file_system
 from benchmarks.peers import installed
-from benchmarks.process import Failed, measure
+from benchmarks.process import INTERRUPTS, Failed, measure
 from benchmarks.report import Conditions, page, raw
 from benchmarks.result import Result
 from modelward import __version__
@@ -31,7 +31,7 @@ _INTERRUPTED, _USAGE, _FAILED = 130, 2, 1
 def main(words: Sequence[str]) -> int:
     """Run the jobs that were asked for; the exit code."""
     asked = _parse(words)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in INTERRUPTS:
         signal.signal(number, _interrupt)
     folder = Path(tempfile.mkdtemp(prefix="modelward-bench-", dir=asked.scratch))
     try:
@@ -146,7 +146,7 @@ def _say(text: str) -> None:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """Once: a second signal must not stop the cleaning up."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 

@@ -2,10 +2,11 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from benchmarks.process import last_words, measure
 
 
 class NotMounted(Exception):
@@ -41,6 +42,6 @@ def mounted(kind: str, folder: Path, content: int) -> Iterator[Path]:
 
 
 def _do(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode:
-        raise NotMounted(f"{command[0]}: {done.stderr.strip() or f'exit code {done.returncode}'}")
+    run = measure(command, environ=os.environ, cwd=Path.cwd())
+    if run.code:
+        raise NotMounted(f"{command[0]}: {last_words(run)}")

@@ -5,6 +5,7 @@ this one imports next to nothing and is started without site packages.
 """
 
 import os
+import signal
 import sys
 import time
 
@@ -14,6 +15,8 @@ _NOT_STARTED = 127  # what shells use
 def main(report: int, command: list[str]) -> None:
     """Write to the file descriptor ``report``: seconds, peak KiB, bytes in write calls, bytes dirtied, exit code."""
     os.set_inheritable(report, False)  # noqa: FBT003 - the call has no name for it
+    # They were held back until we run; nothing that we start may inherit that.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     started = time.perf_counter()
     child = os.fork()
     if not child:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _METER = Path(__file__).with_name("meter.py")
+INTERRUPTS = frozenset({signal.SIGINT, signal.SIGTERM})
 _PATIENCE = 20  # seconds for a program to clean up behind itself
 
 
@@ -38,11 +39,14 @@ def measure(command: Sequence[str], *, environ: Mapping[str, str], cwd: Path) ->
     """Run the command below the meter. Whatever interrupts the caller ends the command as well."""
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as report:
+        # Between the start of a process and the note that it was started no signal may come.
+        signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
         try:
             process = _start(writer, command, environ, cwd)
+            out, err = _finish(process)
         finally:
             os.close(writer)
-        out, err = _finish(process)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
         figures = report.read().split()
     if not figures:
         raise Failed(f"{command[0]}: the meter ended early: {err.strip()}")
@@ -80,7 +84,9 @@ def _start(report: int, command: Sequence[str], environ: Mapping[str, str], cwd:
 
 
 def _finish(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """What it printed, once it ended; a signal that waited strikes here."""
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
         return process.communicate()
     except BaseException:
         _end(process)

@@ -225,6 +225,8 @@ class Server:
 
     def version(self) -> str:
         """Its version."""
+        if not self.up:
+            raise RuntimeUnreachable("down")
         return "0.24.0"
 
     def tags(self) -> tuple[ServedModel, ...]:
@@ -297,3 +299,10 @@ def test_the_next_source_takes_over(place: Place) -> None:
     assert report.exit_code == 0
     assert report.actions[0].source == "weak+vault"
     assert weights_path(place).read_bytes() == WEIGHTS
+
+
+def test_a_server_that_is_down_has_nothing_in_memory(place: Place) -> None:
+    """No word about a memory that is not there."""
+    place.runtime = Server(up=False)
+    corrupt.flip_bit(weights_path(place), 9, 1)
+    assert heal(place).notes == ()

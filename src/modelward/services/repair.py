@@ -167,7 +167,7 @@ def _after(site: Site, plan: Plan, actions: Sequence[Action]) -> list[str]:
 
 
 def _unload(site: Site, models: set[ModelName]) -> list[str]:
-    if site.runtime is None or not models:
+    if site.runtime is None or not models or not _answers(site):
         return []
     try:
         loaded = [name for name in site.runtime.loaded() if _is_one_of(name, models)]
