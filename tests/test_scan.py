@@ -16,6 +16,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelward import scan
 from modelward.domain.chunks import CHUNK, ChunkList, count
 from modelward.domain.digest import Digest
 from modelward.domain.errors import DiskFull, Interrupted, SourceFailed
@@ -277,6 +278,25 @@ def test_an_error_of_the_sink_ends_the_copy(blob: Blob, threads: int) -> None:
             copy_checked(BlobFile(blob.fd, ReadMode.CACHED).fill, blob.list, Full(SIX), reading(threads=threads))
 
 
+def test_an_error_wakes_those_who_wait_for_a_buffer(tmp_path: Path) -> None:
+    """One worker holds the first chunk and fails; the other has filled every buffer that there is."""
+    blob, filled = Blob(tmp_path / "blob", 20 * CHUNK), threading.Event()
+
+    class Stuck(Copy):
+        def write_at(self, view: memoryview, length: int, offset: int) -> None:
+            """Fail on the first chunk once nothing else can be read."""
+            if offset == 0:
+                filled.wait(10)
+                raise DiskFull("full")
+            super().write_at(view, length, offset)
+            if len(self.offsets) == 5:
+                filled.set()
+
+    with pytest.raises(DiskFull):
+        hash_whole(blob.fd, 20 * CHUNK, reading(threads=2), sink=Stuck(20 * CHUNK))
+    blob.close()
+
+
 def test_an_error_of_the_feed_ends_the_copy(blob: Blob) -> None:
     """One of our own errors is no unreadable chunk: it comes out as it is."""
 
@@ -311,7 +331,7 @@ def test_a_deadline_ends_the_read_and_the_next_one_goes_on(blob: Blob) -> None:
 def test_a_hash_cut_off_by_the_deadline_is_no_hash(blob: Blob, threads: int) -> None:
     """The threads agree on where it ended, and nothing is claimed of the whole."""
     how = reading(threads=threads, rate=CHUNK)
-    how.deadline = 1.5
+    how.deadline = 0.5
     checked = hash_whole(blob.fd, SIX, how, chunks=True)
     assert checked.sha256 == ""
     assert 0 < checked.next_chunk < 6
@@ -383,10 +403,10 @@ def test_an_interrupt_of_the_waiting_thread_ends_the_read(
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_the_rate_is_held(blob: Blob, threads: int) -> None:
-    """Six chunks at two a second take what five of them take: the first one need not wait."""
+    """Six chunks at two a second take what all but one of them take: the first one need not wait."""
     how = reading(threads=threads, rate=2 * CHUNK)
     check_chunks(blob.fd, blob.list, how)
-    assert how.clock.monotonic() >= 2.5
+    assert how.clock.monotonic() >= (SIX - CHUNK) / (2 * CHUNK)
     if threads == 1:
         assert how.clock.monotonic() == pytest.approx(2.5)
 
@@ -565,6 +585,26 @@ def check_one(path: Path, expected: ChunkList, mode: ReadMode) -> tuple[ReadMode
 
 
 # Memory.
+
+
+def test_buffers_are_used_again(blob: Blob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few are made, whatever is read, and however often."""
+    made: list[int] = []
+    real = mmap.mmap
+
+    def count_buffers(fd: int, length: int) -> mmap.mmap:
+        made.append(length)
+        return real(fd, length)
+
+    monkeypatch.setattr(scan, "_BUFFERS", scan._Buffers())  # noqa: SLF001 - as in a new process
+    monkeypatch.setattr("modelward.scan.mmap.mmap", count_buffers)
+    for _ in range(5):
+        hash_whole(blob.fd, SIX, reading(threads=2), chunks=True)
+        check_chunks(blob.fd, blob.list, reading(threads=2))
+        hash_whole(blob.fd, 10, reading())
+    assert made
+    assert len(made) <= 2 + 4, "one a worker, and four that wait for the SHA-256"
+
 
 SCAN = """
 import os, resource, sys

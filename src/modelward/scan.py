@@ -10,8 +10,10 @@ import fcntl
 import hashlib
 import mmap
 import os
+import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Protocol
@@ -37,6 +39,19 @@ class Sink(Protocol):
 
     def write_at(self, view: memoryview, length: int, offset: int) -> None:
         """Write it all or raise one of our errors."""
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait while threads start: raised inside ``Thread.start`` they break the new thread.
+
+    Threads that start here never get these signals: they are the main thread's business.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Pace:
@@ -271,15 +286,17 @@ class _Pass:
         threads = [threading.Thread(target=self._guarded, args=(self._work,)) for _ in range(self._workers)]
         if self._sha:
             threads.append(threading.Thread(target=self._guarded, args=(self._hash_in_order,)))
-        for thread in threads:
-            thread.start()
         try:
+            with signals_held():
+                for thread in threads:
+                    thread.start()
             for thread in threads:
                 thread.join()
         except BaseException as error:
             self._fail(error)
             for thread in threads:
-                thread.join()
+                if thread.ident is not None:
+                    thread.join()
             raise
         if self._error is not None:
             raise self._error

@@ -81,8 +81,9 @@ def test_an_answer_that_drips_is_given_up(fake: FakeOllama) -> None:
 def test_a_packed_answer_is_not_unpacked(fake: FakeOllama) -> None:
     """We ask for plain bytes; a small file that unpacks to a big one costs nobody memory."""
     fake.fail("/api/version", "packed")
+    patient = OllamaRuntime(parse_host(fake.url), SystemClock(), read_seconds=20)
     with pytest.raises(RuntimeUnreachable, match="not Ollama's"):
-        client(fake.url).version()
+        patient.version()
 
 
 def test_a_model_that_stays_is_said_to_stay(fake: FakeOllama) -> None:

@@ -152,6 +152,12 @@ def test_keys_of_an_action_do_not_take_the_place_of_the_chain(key: str) -> None:
     assert json.loads(line)[key] != "mine"
 
 
+def test_numbers_are_counted_from_one() -> None:
+    """Also in a log, and a head, that somebody wrote anew."""
+    line, head = entry(Head(seq=5), BEGIN, "forged", {})
+    assert faults([line], Head(seq=1, hash=head.hash))
+
+
 def test_a_last_line_that_cannot_be_read() -> None:
     """A typed error: nothing is chained to what nobody can read."""
     with pytest.raises(BadObject):

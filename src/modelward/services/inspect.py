@@ -26,7 +26,7 @@ from modelward.domain.reading import Checked, ReadMode
 from modelward.domain.receipt import Cursor, FileId, KnownBad, Ledger, LedgerChange, Receipt
 from modelward.domain.sampling import Candidate, Task, oldest_first
 from modelward.domain.store import BlobStat
-from modelward.scan import Reading, check_chunks, hash_whole
+from modelward.scan import Reading, check_chunks, hash_whole, signals_held
 
 _END_OF_TIME = 1 << 37  # a receipt with a garbled date must not end a verify; this is the year 6325
 
@@ -149,7 +149,9 @@ class Inspector:
         lanes = min(len(tasks), os.cpu_count() or 1)
         with ThreadPoolExecutor(max(1, lanes)) as pool:
             try:
-                for lane in [pool.submit(self._lane, left) for _ in range(lanes)]:
+                with signals_held():
+                    running = [pool.submit(self._lane, left) for _ in range(lanes)]
+                for lane in running:
                     lane.result()
             except BaseException:
                 self._reading.stop.set()
