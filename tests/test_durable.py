@@ -692,6 +692,18 @@ def test_removing_counts_the_bytes_that_are_freed(two: Two) -> None:
     assert remove(two.target, "second") == len(OLD)
 
 
+def test_a_folder_goes_with_what_is_in_it(two: Two) -> None:
+    """It stood under a file's name and was set aside; a link in it is removed and not followed."""
+    (two.base / "outside").mkdir()
+    (two.base / "outside" / "precious").write_bytes(b"precious")
+    (two.path("weights") / "inner").mkdir(parents=True)
+    (two.path("weights") / "inner" / "file").write_bytes(OLD)
+    (two.path("weights") / "link").symlink_to(two.base / "outside")
+    assert remove(two.target, "weights") >= len(OLD)
+    assert two.target.names() == []
+    assert (two.base / "outside" / "precious").read_bytes() == b"precious"
+
+
 def test_patching_in_place_keeps_the_file(two: Two) -> None:
     """Only the given bytes change, at once visible to whoever maps the file."""
     two.path("weights").write_bytes(bytes(10000))
