@@ -35,6 +35,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_DIRECTORY
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _O_DIRECT = getattr(os, "O_DIRECT", 0)
+_O_PATH = getattr(os, "O_PATH", 0)
 _FICLONE = 0x40049409  # linux/fs.h
 _PAGE = 4096
 _serial = count()
@@ -355,13 +356,36 @@ def sync_file(fd: int, path: str) -> None:
 
 
 def set_owner(folder: Folder, name: str, owner: Owner) -> None:
-    """Give a plain file its owner, group and mode."""
-    fd = folder.open_file(name)
+    """Give a plain file its owner, group and mode; one that its owner may not even read gets its mode first."""
+    fd = _open_closed(folder, name, owner.mode)
     try:
         with writing_errors(f"{folder.path}/{name}"):
-            os.fchown(fd, owner.uid, owner.gid)
+            if (owner.uid, owner.gid) != _owner_of(fd):
+                os.fchown(fd, owner.uid, owner.gid)
             os.fchmod(fd, owner.mode)
             os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _open_closed(folder: Folder, name: str, mode: int) -> int:
+    try:
+        return folder.open_file(name)
+    except ReadFailed:
+        with writing_errors(f"{folder.path}/{name}"):
+            _set_mode(folder, name, mode)
+        return folder.open_file(name)
+
+
+def _set_mode(folder: Folder, name: str, mode: int) -> None:
+    """Set the mode of a file that cannot be opened, without following a link put in its place (T1)."""
+    if not _O_PATH:
+        os.chmod(name, mode, dir_fd=folder.fd, follow_symlinks=False)
+        return
+    fd = os.open(name, _O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)
+    try:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            os.chmod(f"/proc/self/fd/{fd}", mode)
     finally:
         os.close(fd)
 

@@ -235,7 +235,7 @@ def test_what_was_set_aside_goes_with_a_later_proof(ground: Ground) -> None:
 
 def test_owner_and_mode_are_given_back(ground: Ground) -> None:
     """Without a byte being touched (R5)."""
-    ground.file.chmod(0)
+    ground.file.chmod(0o700)
     with ground.open().writing() as writer:
         writer.fix_owner(ground.blob, ground.open().default_owner())
     assert ground.open().inventory().blobs[ground.blob].owner == ground.open().default_owner()

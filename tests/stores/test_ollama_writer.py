@@ -31,6 +31,7 @@ from modelward.testing import FakeStore, FrozenClock, fingerprint
 from tests.faults.scripted import ScriptedOs, count_calls
 from tests.kinds import KINDS, at_most, put
 from tests.places import BEGIN
+from tests.privileges import unprivileged
 from tests.recorder import RecordingOs
 
 GOOD, BAD = b"good weights", b"rotten bytes"
@@ -418,6 +419,16 @@ def test_a_wrong_owner_is_mended(fake: FakeStore, clock: FrozenClock) -> None:
     found = fake.blob_path(blob).stat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 1235, 0o640)
     assert fake.blob_path(blob).read_bytes() == GOOD
+
+
+def test_the_owner_may_give_itself_the_right_to_read(fake: FakeStore, clock: FrozenClock) -> None:
+    """A blob of mode 0 is mended without root: whoever owns a file may change its mode (R5)."""
+    blob = fake.add_blob(GOOD)
+    fake.blob_path(blob).chmod(0)
+    store = opened(fake, clock)
+    with unprivileged(fake.root), store.writing() as writer:
+        writer.fix_owner(Digest(blob), store.default_owner())
+    assert stat.S_IMODE(fake.blob_path(blob).stat().st_mode) == 0o644
 
 
 # Quarantine.
