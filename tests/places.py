@@ -92,7 +92,7 @@ class Place:
             vault=vault,
             ledgers=ledgers,
             store_key=store_key(store.path),
-            sources=(VaultSource(vault),) if vault is not None else (),
+            sources=(VaultSource(vault, ledgers),) if vault is not None else (),
             runtime=self.runtime,
             reading=reading,
             clock=self.clock,

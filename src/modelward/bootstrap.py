@@ -108,7 +108,7 @@ def open_workplace(flags: Mapping[str, str], wish: Wish, watch: Watch) -> Iterat
             vault=vault,
             ledgers=ledgers if vault is not None else FolderLedgers(_own_ledgers(path), clock),
             store_key=store_key(store.path),
-            sources=(VaultSource(vault),) if vault is not None else (),
+            sources=(VaultSource(vault, ledgers),) if vault is not None else (),
             runtime=OllamaRuntime(parse_host(settings.ollama_host), clock),
             reading=reading,
             clock=clock,

@@ -11,10 +11,12 @@ import msgspec
 
 from modelward.domain.errors import BadName, BadSetting
 from modelward.domain.name import ModelName
+from modelward.domain.timetable import Timetable
 from modelward.domain.units import LONGEST, parse_bytes, parse_duration
 
 PREFIX = "MODELWARD_"
 FILE_NAME = "modelward.toml"
+_LISTS = frozenset({"models", "siblings", "mirrors", "plain_http"})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +26,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     vault: str
     models: tuple[ModelName, ...]
     ollama_host: str
+    siblings: tuple[str, ...]
+    upstream: bool
+    mirrors: tuple[str, ...]
+    plain_http: tuple[str, ...]
+    download_rate: int
+    download_hours: str
     keep_last: int
     keep_daily: int
     keep_weekly: int
@@ -109,6 +117,15 @@ def _names(text: str) -> tuple[ModelName, ...]:
     return tuple(ModelName.parse(part) for part in text.split(",") if part.strip())
 
 
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _hours(text: str) -> str:
+    """Two times of day, checked; the parsed form lives in domain.timetable."""
+    return str(Timetable.parse(text)) if text.strip() else ""
+
+
 def _within(text: str) -> timedelta | None:
     return parse_duration(text) if text.strip() else None
 
@@ -125,6 +142,14 @@ SETTINGS = (
     Setting(name="vault", help="the vault's folder", default="", parse=_text),
     Setting(name="models", help="protected models, by comma; empty: all", default="", parse=_names, also="MODEL"),
     Setting(name="ollama_host", help="where the server listens", default="", parse=_text, also="OLLAMA_HOST"),
+    Setting(name="siblings", help="folders that may hold the same blobs, by comma", default="", parse=_list),
+    Setting(name="upstream", help="fetch missing bytes from the models' registries", default="true", parse=_yes),
+    Setting(name="mirrors", help="where to ask for a registry instead: host=url, by comma", default="", parse=_list),
+    Setting(name="plain_http", help="registry hosts spoken to without TLS, by comma", default="", parse=_list),
+    Setting(
+        name="download_rate", help="bytes a second to download at most; 0: any", default="0", parse=parse_bytes
+    ),
+    Setting(name="download_hours", help="when to download, for example 22:00-06:00", default="", parse=_hours),
     Setting(
         name="keep_last",
         help="distinct versions to keep of a model",
@@ -245,10 +270,12 @@ def _as_text(name: str, value: object) -> str:
         return str(value).lower()
     if isinstance(value, str | int | float):
         return str(value)
-    if name == "models" and isinstance(value, list) and all(isinstance(item, str) for item in value):
+    if name in _LISTS and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ",".join(value)
     raise BadSetting(
-        "a list, a table or a date", thing=name, next_step="write a text, a number, true or false; models takes a list"
+        "a list, a table or a date",
+        thing=name,
+        next_step=f"write a text, a number, true or false; {', '.join(sorted(_LISTS))} take a list",
     )
 
 

@@ -3,7 +3,7 @@
 Every method raises only errors of :mod:`modelward.domain.errors`. Reading never changes anything.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -13,8 +13,9 @@ from modelward.domain.digest import Digest
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.receipt import Ledger, LedgerChange
-from modelward.domain.runtime import ServedModel
+from modelward.domain.runtime import ModelCard, ProbeResult, PullStep, ServedModel
 from modelward.domain.snapshot import KnownStore, Protected, Snapshot, SnapshotContent, Trashed
+from modelward.domain.source import LocalFile, Wanted
 from modelward.domain.store import BlobStat, Inventory, Owner, StoreIdentity
 
 
@@ -232,27 +233,34 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """The word for plans, results and logs: ``vault``, ``sibling`` and so on."""
+        """The word for plans, results and logs: ``vault``, ``sibling``, ``upstream``; one for each source."""
 
     @property
     def rank(self) -> int:
         """The order in which sources are asked: lower is cheaper."""
 
-    def offers(self, blobs: Iterable[tuple[Digest, int]]) -> frozenset[Digest]:
-        """Which of these blobs (digest, size) it can give; says no rather than raise."""
+    def offers(self, wanted: Iterable[Wanted]) -> Mapping[Digest, tuple[Span, ...]]:
+        """The blobs that it can give, each with the spans that are known to be bad there; says no rather than raise."""
 
     def read(self, blob: Digest, offset: int, view: memoryview) -> int:
         """Fill ``view`` with the blob's bytes from ``offset``; returns how many; raises SourceFailed."""
 
-    def local_file(self, blob: Digest) -> int | None:
-        """A descriptor of a local file with the blob's bytes, to clone from; None where there is none.
+    def local_file(self, blob: Digest) -> LocalFile | None:
+        """A local file with the blob's bytes, to clone from; None where there is none. The caller closes it."""
 
-        The caller closes it.
-        """
+
+class Registry(Protocol):
+    """Where models are downloaded from. Every call has a deadline; raises Unreachable."""
+
+    def manifest(self, name: ModelName) -> Manifest:
+        """The manifest that the name's tag names now, exact bytes; RegistryRefused where there is none."""
 
 
 class Runtime(Protocol):
-    """The server that answers prompts. Every call has a deadline; raises RuntimeUnreachable."""
+    """The server that answers prompts. Every call has a deadline; raises RuntimeUnreachable.
+
+    RuntimeRefused, which is one, says that it answered, and what.
+    """
 
     @property
     def url(self) -> str:
@@ -269,3 +277,25 @@ class Runtime(Protocol):
 
     def unload(self, name: str) -> None:
         """Take a model out of memory, so that its next request opens the file anew (R3)."""
+
+    def show(self, name: str) -> ModelCard:
+        """What the server says of a model, by the files that it reads."""
+
+    def pull(self, name: str, *, insecure: bool = False) -> Iterator[PullStep]:
+        """Let the server download a model; yields its progress, raises RuntimeRefused when it says that it failed.
+
+        ``insecure`` speaks plain HTTP to the registry. Closing the iterator cancels the download. Files that the
+        server finds under a blob's name are not looked at (R4).
+        """
+
+    def probe(self, name: str, *, seconds: float) -> ProbeResult:
+        """Ask the model for one real token, or one embedding where it makes those; never raises for a bad model."""
+
+    def create(self, name: str, files: Mapping[str, Digest]) -> None:
+        """Make a model of blobs that the server has: file name to digest."""
+
+    def copy(self, source: str, target: str) -> None:
+        """Give a model a second name, byte for byte; what had that name is replaced."""
+
+    def delete(self, name: str) -> None:
+        """Take a name away, with the blobs that no other name needs."""

@@ -15,12 +15,13 @@ from modelward.domain.chunks import CHUNK
 from modelward.domain.digest import Digest
 from modelward.domain.errors import ReadFailed, SourceFailed
 from modelward.domain.receipt import LedgerChange
+from modelward.domain.source import Wanted
 from modelward.ports import Ledgers, Source, Vault
-from modelward.scan import Pace, Reading
+from modelward.scan import Pace, Reading, file_id
 from modelward.services.backup import backup
 from modelward.services.repair import repair
 from modelward.sources.vault import VaultSource
-from modelward.testing import FakeStore, Fault, FaultySource, FrozenClock, MemoryVault, corrupt
+from modelward.testing import FakeStore, Fault, FaultySource, FrozenClock, MemoryLedgers, MemoryVault, corrupt
 from modelward.vault.ledgers import FolderLedgers
 from modelward.vault.local import LocalVault
 from modelward.vault.writer import VaultLimits
@@ -29,7 +30,7 @@ from tests.places import BEGIN, Notes, Place
 
 MODEL = make_model()
 WEIGHTS = MODEL.blobs[MODEL.largest]
-KNOWN = [(blob, len(data)) for blob, data in MODEL.blobs.items()]
+KNOWN = [Wanted(blob, len(data)) for blob, data in MODEL.blobs.items()]
 UNKNOWN = Digest("0" * 64)
 
 
@@ -46,13 +47,13 @@ def local(base: Path) -> Offer:
     ledgers = FolderLedgers(LocalVault.receipts_path(base), clock)
     reading = Reading(clock=clock, progress=Notes(), pace=Pace(clock))
     vault = LocalVault.create(base, ledgers=ledgers, reading=reading, limits=VaultLimits(reserve=0))
-    return Offer(VaultSource(filled(vault)), ledgers, lambda blob: (base / vault.blob_path(blob)).unlink())
+    return Offer(VaultSource(filled(vault), ledgers), ledgers, lambda blob: (base / vault.blob_path(blob)).unlink())
 
 
 def memory(_: Path) -> Offer:
     """Over a vault in memory."""
     vault = MemoryVault(FrozenClock(BEGIN))
-    return Offer(VaultSource(filled(vault)), vault.ledgers, vault.lose)
+    return Offer(VaultSource(filled(vault), vault.ledgers), vault.ledgers, vault.lose)
 
 
 def faulty(base: Path) -> Offer:
@@ -93,18 +94,18 @@ def test_a_source_has_a_name_and_a_rank(offer: Offer) -> None:
 def test_it_offers_what_it_has(offer: Offer) -> None:
     """By digest and size: another size is another blob."""
     source = offer.source
-    assert source.offers(KNOWN) == frozenset(MODEL.blobs)
-    assert source.offers([(UNKNOWN, 5), (MODEL.largest, len(WEIGHTS) - 1)]) == frozenset()
-    assert source.offers([]) == frozenset()
+    assert source.offers(KNOWN) == dict.fromkeys(MODEL.blobs, ())
+    assert source.offers([Wanted(UNKNOWN, 5), Wanted(MODEL.largest, len(WEIGHTS) - 1)]) == {}
+    assert source.offers([]) == {}
 
 
 def test_it_does_not_offer_what_was_found_bad_or_is_gone(offer: Offer) -> None:
     """What it has of the rest it offers still."""
     offer.ledgers.update("vault", LedgerChange(dropped=frozenset({MODEL.largest.hex})))
-    assert offer.source.offers(KNOWN) == frozenset(MODEL.blobs) - {MODEL.largest}
+    assert offer.source.offers(KNOWN).keys() == frozenset(MODEL.blobs) - {MODEL.largest}
     other = next(blob for blob in MODEL.blobs if blob != MODEL.largest)
     offer.lose(other)
-    assert offer.source.offers(KNOWN) == frozenset(MODEL.blobs) - {MODEL.largest, other}
+    assert offer.source.offers(KNOWN).keys() == frozenset(MODEL.blobs) - {MODEL.largest, other}
 
 
 def test_it_gives_the_bytes_of_any_range(offer: Offer) -> None:
@@ -140,10 +141,12 @@ def test_what_it_does_not_have_is_an_error_of_its_own(offer: Offer) -> None:
 
 def test_a_local_file_is_the_blob(offer: Offer) -> None:
     """Where there is one: to clone from, the caller's to close."""
-    fd = offer.source.local_file(MODEL.largest)
-    if fd is not None:
-        assert os.pread(fd, len(WEIGHTS) + 1, 0) == WEIGHTS
-        os.close(fd)
+    local = offer.source.local_file(MODEL.largest)
+    if local is not None:
+        assert os.pread(local.fd, len(WEIGHTS) + 1, 0) == WEIGHTS
+        assert local.receipt is not None
+        assert local.receipt.holds_for(file_id(local.fd))
+        os.close(local.fd)
     else:
         assert isinstance(offer.source, FaultySource)
 
@@ -175,13 +178,13 @@ class Broken:
 
 def test_it_says_no_rather_than_raise() -> None:
     """A disk that is gone offers nothing, so that the next source is asked."""
-    source = VaultSource(cast("Vault", Broken()))
-    assert source.offers(KNOWN) == frozenset()
+    source = VaultSource(cast("Vault", Broken()), MemoryLedgers())
+    assert source.offers(KNOWN) == {}
 
 
 def test_a_broken_disk_is_an_error_of_the_source() -> None:
     """Reading from it raises SourceFailed, and there is no local file."""
-    source = VaultSource(cast("Vault", Broken()))
+    source = VaultSource(cast("Vault", Broken()), MemoryLedgers())
     with pytest.raises(SourceFailed):
         source.read(MODEL.largest, 0, memoryview(bytearray(10)))
     assert source.local_file(MODEL.largest) is None

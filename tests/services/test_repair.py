@@ -19,7 +19,7 @@ from modelward.services.repair import repair
 from modelward.services.restore import restore
 from modelward.services.verify import verify
 from modelward.sources.vault import VaultSource
-from modelward.testing import FakeStore, corrupt, fingerprint
+from modelward.testing import FakeStore, IdleRuntime, corrupt, fingerprint
 from tests.places import Place
 
 CHUNK = 1 << 20
@@ -214,7 +214,7 @@ def test_a_released_model_stays_deleted(place: Place) -> None:
     assert report.exit_code == 0
 
 
-class Server:
+class Server(IdleRuntime):
     """A runtime that has one model in memory."""
 
     url = "http://127.0.0.1:1"
@@ -290,11 +290,11 @@ def test_the_next_source_takes_over(place: Place) -> None:
                 return len(view)
             raise SourceFailed("gone")
 
-        def local_file(self, _: object) -> int | None:
+        def local_file(self, _: object) -> None:
             """No file: it is far away."""
-            return None
+            return
 
-    both = (Weak(site.the_vault()), *site.sources)
+    both = (Weak(site.the_vault(), site.ledgers), *site.sources)
     report = repair(type(site)(**{name: getattr(site, name) for name in site.__slots__} | {"sources": both}), ())
     assert report.exit_code == 0
     assert report.actions[0].source == "weak+vault"

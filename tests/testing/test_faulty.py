@@ -4,8 +4,10 @@ from collections.abc import Iterable
 
 import pytest
 
+from modelward.domain.chunks import Span
 from modelward.domain.digest import Digest
 from modelward.domain.errors import SourceFailed
+from modelward.domain.source import LocalFile, Wanted
 from modelward.testing import Fault, FaultySource
 
 BLOB = Digest("1" * 64)
@@ -17,9 +19,9 @@ class Plain:
 
     name, rank = "plain", 3
 
-    def offers(self, blobs: Iterable[tuple[Digest, int]]) -> frozenset[Digest]:
+    def offers(self, wanted: Iterable[Wanted]) -> dict[Digest, tuple[Span, ...]]:
         """All of them."""
-        return frozenset(blob for blob, _ in blobs)
+        return {item.blob: () for item in wanted}
 
     def read(self, blob: Digest, offset: int, view: memoryview) -> int:
         """The bytes there are."""
@@ -28,7 +30,7 @@ class Plain:
         view[: len(part)] = part
         return len(part)
 
-    def local_file(self, blob: Digest) -> int | None:
+    def local_file(self, blob: Digest) -> LocalFile | None:
         """A descriptor that nobody may see."""
         raise AssertionError(blob)
 
@@ -50,7 +52,7 @@ def test_without_a_script_it_is_the_source() -> None:
     """Name, rank and bytes, but for the local file: every byte goes through ``read``."""
     source = faulty()
     assert (source.name, source.rank) == ("plain", 3)
-    assert source.offers([(BLOB, 100)]) == {BLOB}
+    assert source.offers([Wanted(BLOB, 100)]) == {BLOB: ()}
     assert read(source, 95) == DATA[95:]
     assert source.local_file(BLOB) is None
 
@@ -91,7 +93,7 @@ def test_what_vanished_stays_away() -> None:
     for _ in range(3):
         with pytest.raises(SourceFailed):
             read(source)
-    assert source.offers([(BLOB, 100)]) == frozenset()
+    assert source.offers([Wanted(BLOB, 100)]) == {}
 
 
 def test_zeros_have_no_end() -> None:

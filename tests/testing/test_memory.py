@@ -107,7 +107,7 @@ def in_memory(place: Place) -> Site:
     """The place's site with a vault, and ledgers, in memory."""
     real, ledgers = place.site(make_vault=False), MemoryLedgers()
     vault = MemoryVault(place.clock, ledgers=ledgers)
-    return replace(real, vault=vault, ledgers=ledgers, sources=(VaultSource(vault),))
+    return replace(real, vault=vault, ledgers=ledgers, sources=(VaultSource(vault, ledgers),))
 
 
 def spoil(site: Site, blob: Digest) -> None:

@@ -12,9 +12,11 @@ The tree (a test compares it with the classes)::
         EmptyPolicy
         StoreNotFound
         StoreNotAccepted
+        TagMoved
       DamageError                 exit 1
         BadManifest
         BadObject
+        BadBundle
         ChangedWhileRead
         BlobMissing
         NotARegularFile
@@ -22,7 +24,11 @@ The tree (a test compares it with the classes)::
         HashMismatch
         SourceFailed
       NotRepairable               exit 3
-      RuntimeUnreachable          exit 4
+      Unreachable                 exit 4
+        RuntimeUnreachable
+          RuntimeRefused
+        RegistryUnreachable
+          RegistryRefused
       StorageError                exit 5
         VaultMissing
         Locked
@@ -99,6 +105,10 @@ class StoreNotAccepted(UsageError):
     """The store is not the recorded one; nothing is written into it unless the user says so (I1)."""
 
 
+class TagMoved(UsageError):
+    """Upstream's tag names another version than the one that is pinned or served; nothing is swapped unasked (R4)."""
+
+
 class DamageError(ModelwardError):
     """Bytes are not what they should be."""
 
@@ -109,6 +119,10 @@ class BadManifest(DamageError):
 
 class BadObject(DamageError):
     """One of the vault's own small objects does not parse."""
+
+
+class BadBundle(DamageError):
+    """A bundle that is cut short, damaged or not one of ours."""
 
 
 class ChangedWhileRead(DamageError):
@@ -141,10 +155,26 @@ class NotRepairable(ModelwardError):
     exit_code = EXIT_NOT_REPAIRABLE
 
 
-class RuntimeUnreachable(ModelwardError):
-    """The runtime's API did not answer, or not in its own words."""
+class Unreachable(ModelwardError):
+    """Somebody on a network did not give what was asked for."""
 
     exit_code = EXIT_UNREACHABLE
+
+
+class RuntimeUnreachable(Unreachable):
+    """The runtime's API did not answer, or not in its own words."""
+
+
+class RuntimeRefused(RuntimeUnreachable):
+    """The runtime answered that it cannot, or that it failed."""
+
+
+class RegistryUnreachable(Unreachable):
+    """A registry did not answer in time, or not as one."""
+
+
+class RegistryRefused(RegistryUnreachable):
+    """A registry answered that it has no such thing, or that we may not have it."""
 
 
 class StorageError(ModelwardError):

@@ -14,6 +14,7 @@ from modelward.domain.name import ModelName
 from modelward.domain.outcome import Action
 from modelward.domain.plan import FixOwner, Method, ModelPlan, PatchBlob, PlaceBlob, PlaceManifest, Plan, Step
 from modelward.domain.receipt import Receipt
+from modelward.domain.source import Wanted
 from modelward.domain.store import Owner
 from modelward.ports import Source, StagedFile, StoreWriter
 from modelward.scan import BlobFile, check_chunks, copy_checked, copy_whole, file_id
@@ -125,11 +126,11 @@ class Healer:
 
     def _clone(self, staged: StagedFile, source: Source, blob: Digest) -> int | None:
         """Share a local file's extents. The proof is the vault's receipt for that very file, and its time."""
-        fd = source.local_file(blob)
-        if fd is None:
+        local = source.local_file(blob)
+        if local is None:
             return None
+        fd, receipt = local
         try:
-            receipt = self._site.ledgers.ledger("vault").receipts.get(blob.hex)
             vouched = receipt is not None and receipt.holds_for(file_id(fd)) and staged.clone_from(fd)
             return receipt.verified_at if receipt is not None and vouched else None
         finally:
@@ -235,7 +236,7 @@ class Healer:
         self.receipts[blob.hex] = Receipt(file_id(fd), self._now())
 
     def _offering(self, blob: Digest, size: int) -> list[Source]:
-        return [source for source in self._sources if blob in source.offers([(blob, size)])]
+        return [source for source in self._sources if blob in source.offers([Wanted(blob, size)])]
 
     def _chunk_list(self, blob: Digest, size: int) -> ChunkList | None:
         vault = self._site.vault

@@ -10,6 +10,7 @@ from modelward.domain.outcome import Action, RepairReport
 from modelward.domain.plan import Need, PatchBlob, PlaceBlob, Plan, make_plan
 from modelward.domain.reading import Level
 from modelward.domain.receipt import LedgerChange
+from modelward.domain.source import Wanted
 from modelward.services.expect import Expected, expected_models
 from modelward.services.heal import Content, Healer
 from modelward.services.identity import require_known, store_findings
@@ -78,7 +79,7 @@ def _need(model: Expected, inspection: Inspection) -> Need | None:
 
 def _offers(site: Site, findings: Iterable[Digest], sizes: Mapping[Digest, int]) -> dict[Digest, str]:
     """The cheapest source of each damaged blob that has one."""
-    wanted = [(blob, sizes[blob]) for blob in findings if blob in sizes]
+    wanted = [Wanted(blob, sizes[blob]) for blob in findings if blob in sizes]
     offers: dict[Digest, str] = {}
     for source in sorted(site.sources, key=lambda source: source.rank):
         for blob in source.offers(wanted):

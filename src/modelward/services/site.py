@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from modelward.domain.errors import UnknownModel, VaultMissing
 from modelward.domain.name import ModelName
-from modelward.ports import Clock, Ledgers, Progress, Runtime, Source, Store, Vault
+from modelward.ports import Clock, Ledgers, Progress, Registry, Runtime, Source, Store, Vault
 from modelward.scan import Reading
 
 
@@ -22,6 +22,7 @@ class Site:
     clock: Clock
     progress: Progress
     models: tuple[ModelName, ...] = ()
+    registry: Registry | None = None
 
     def the_vault(self) -> Vault:
         """The vault; raises VaultMissing when there is none."""

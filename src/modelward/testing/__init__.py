@@ -20,6 +20,7 @@ from modelward.testing.fake_ollama import FakeOllama
 from modelward.testing.faulty import Fault, FaultySource
 from modelward.testing.gguf import tiny_gguf
 from modelward.testing.memory import MemoryLedgers, MemoryVault
+from modelward.testing.runtime import IdleRuntime
 from modelward.testing.store import FakeStore, ManifestInfo
 from modelward.testing.trees import Entry, fingerprint
 
@@ -31,6 +32,7 @@ __all__ = [
     "Fault",
     "FaultySource",
     "FrozenClock",
+    "IdleRuntime",
     "ManifestInfo",
     "MemoryLedgers",
     "MemoryVault",

@@ -2,11 +2,13 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
+from modelward.domain.chunks import Span
 from modelward.domain.digest import Digest
 from modelward.domain.errors import SourceFailed
+from modelward.domain.source import LocalFile, Wanted
 from modelward.ports import Source
 
 _INVERTED = bytes(255 - byte for byte in range(256))
@@ -39,9 +41,9 @@ class FaultySource:
         self._source, self._script = source, deque(script)
         self._now, self._lock = Fault.NONE, threading.Lock()
 
-    def offers(self, blobs: Iterable[tuple[Digest, int]]) -> frozenset[Digest]:
+    def offers(self, wanted: Iterable[Wanted]) -> Mapping[Digest, tuple[Span, ...]]:
         """What the source offers; nothing once it vanished."""
-        return frozenset() if self._now is Fault.VANISH else self._source.offers(blobs)
+        return {} if self._now is Fault.VANISH else self._source.offers(wanted)
 
     def read(self, blob: Digest, offset: int, view: memoryview) -> int:
         """Fill ``view`` as the script says; raises SourceFailed."""
@@ -59,7 +61,7 @@ class FaultySource:
                 return got
         return self._source.read(blob, offset, view)
 
-    def local_file(self, blob: Digest) -> int | None:  # noqa: ARG002 - the port's parameter
+    def local_file(self, blob: Digest) -> LocalFile | None:  # noqa: ARG002 - the port's parameter
         """None: every byte goes through ``read``."""
         return None
 
