@@ -143,6 +143,16 @@ class VaultWriter(Protocol):
         proved first, and replaced when it is bad (W3). Raises HashMismatch, ChangedWhileRead, ReadFailed, DiskFull.
         """
 
+    def stage(self, size: int) -> StagedFile:
+        """A new file for an object that comes from elsewhere than a file; raises DiskFull at its first write (D1)."""
+
+    def publish_blob(self, staged: StagedFile, blob: Digest, chunk_list: ChunkList | None = None) -> None:
+        """fsync and put the staged file under the object's name; a damaged one that stood there goes to quarantine.
+
+        The caller has proved the staged bytes, and gives the chunk list that it made on the way: a blob above one
+        chunk without one is read once more when a snapshot needs it.
+        """
+
     def add_snapshot(
         self, model: ModelName, manifest: Manifest, store: str, owner: Owner, newest: Snapshot | None = None
     ) -> Snapshot:

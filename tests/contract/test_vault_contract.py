@@ -16,7 +16,7 @@ from modelward.domain.errors import BlobMissing, HashMismatch, Locked, Modelward
 from modelward.domain.receipt import LedgerChange
 from modelward.domain.snapshot import KnownStore, Protected, Snapshot
 from modelward.domain.store import StoreIdentity
-from modelward.ports import Clock, Ledgers, Vault, VaultWriter
+from modelward.ports import Clock, Ledgers, StagedFile, Vault, VaultWriter
 from modelward.scan import Pace, Reading, check_chunks
 from modelward.testing import FrozenClock, MemoryVault
 from modelward.vault.ledgers import FolderLedgers
@@ -211,6 +211,41 @@ def test_blobs_are_written_once(ground: Ground) -> None:
         assert add_blob(writer, WEIGHTS) == 0
     store(ground, make_model("one", WEIGHTS), make_model("two", WEIGHTS, b"x"))
     assert len(ground.open().snapshots()) == 2
+
+
+def stage(writer: VaultWriter, data: bytes) -> StagedFile:
+    """A staged file with these bytes."""
+    staged = writer.stage(len(data))
+    for offset in range(0, len(data), CHUNK):
+        part = data[offset : offset + CHUNK]
+        staged.write_at(memoryview(part), len(part), offset)
+    return staged
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_bytes_from_elsewhere_are_published(ground: Ground, *, listed: bool) -> None:
+    """With or without the chunk list of whoever proved them, the snapshot comes out the same."""
+    (usual,) = store(ground, make_model("other"))
+    chunk_list = ground.open().chunk_list(MODEL.largest) if listed else None
+    ground.put(MODEL.largest, bytes(len(WEIGHTS)))
+    with ground.open().writing("import") as writer:
+        staged = stage(writer, WEIGHTS)
+        writer.publish_blob(staged, MODEL.largest, chunk_list)
+        staged.discard()
+        for blob, data in MODEL.blobs.items():
+            add_blob(writer, data, blob)
+        assert writer.add_snapshot(MODEL.name, MODEL.manifest, "/store", OWNER).wrapper == usual.wrapper
+    assert bytes_of(ground.open(), MODEL.largest) == WEIGHTS
+    assert ground.open().intact(MODEL.largest, len(WEIGHTS))
+
+
+def test_a_staged_file_that_is_discarded_leaves_nothing(ground: Ground) -> None:
+    """Nobody ever sees it."""
+    with ground.open().writing("import") as writer:
+        staged = stage(writer, WEIGHTS)
+        staged.discard()
+        staged.discard()
+    assert dict(ground.open().objects()) == {}
 
 
 @pytest.mark.parametrize("wrong", [WEIGHTS[:-1] + b"\0", WEIGHTS[:CHUNK], b"", bytes(len(WEIGHTS))])

@@ -28,7 +28,7 @@ from modelward.domain.snapshot import (
 )
 from modelward.domain.store import BlobStat, Owner, StoreIdentity
 from modelward.domain.wrapper import EMPTY_CONFIG, Object, unwrap, wrap
-from modelward.ports import Clock, Ledgers
+from modelward.ports import Clock, Ledgers, StagedFile
 
 _KEY = "vault"
 _OWNER = Owner(0, 0, 0o400)
@@ -203,6 +203,28 @@ class MemoryVault:
         return self.ledgers.ledger(_KEY).receipts.get(blob.hex)
 
 
+class _Staged:
+    """A staged file of a MemoryVault."""
+
+    def __init__(self, size: int) -> None:
+        self.fd = _nameless()
+        os.ftruncate(self.fd, size)
+
+    def write_at(self, view: memoryview, length: int, offset: int) -> None:
+        """Write ``length`` bytes."""
+        os.pwrite(self.fd, view[:length], offset)
+
+    def clone_from(self, fd: int) -> bool:  # noqa: ARG002 - the port's parameter
+        """False: memory shares no extents."""
+        return False
+
+    def discard(self) -> None:
+        """Throw it away."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
 class _Writer:
     """The right to change a MemoryVault."""
 
@@ -220,6 +242,16 @@ class _Writer:
             self._lists[blob] = self._add(_chunk_list(blob, self._content.files[blob].data))
         return moved
 
+    def stage(self, size: int) -> "_Staged":
+        """A new file for an object that comes from elsewhere than a file."""
+        return _Staged(size)
+
+    def publish_blob(self, staged: StagedFile, blob: Digest, chunk_list: ChunkList | None = None) -> None:
+        """Put a staged file under the object's name."""
+        self._put(blob, _read(staged.fd, os.fstat(staged.fd).st_size))
+        if chunk_list is not None and chunk_list.size > CHUNK:
+            self._lists[blob] = self._add(chunk_list.encode())
+
     def add_snapshot(
         self, model: ModelName, manifest: Manifest, store: str, owner: Owner, newest: Snapshot | None = None
     ) -> Snapshot:
@@ -227,7 +259,7 @@ class _Writer:
         self._add(EMPTY_CONFIG)
         self._add(manifest.raw)
         large = [blob.digest for blob in manifest.blobs if blob.size > CHUNK]
-        wrapper = self._add(wrap(manifest, {blob: self._lists[blob] for blob in large}))
+        wrapper = self._add(wrap(manifest, {blob: self._listed(blob) for blob in large}))
         if newest is not None and newest.wrapper == wrapper.digest:
             return newest
         now = self._clock.now()
@@ -244,6 +276,11 @@ class _Writer:
         )
         self._content.records[snapshot.id] = snapshot
         return snapshot
+
+    def _listed(self, blob: Digest) -> Object:
+        if blob not in self._lists:
+            self._lists[blob] = self._add(_chunk_list(blob, self._content.files[blob].data))
+        return self._lists[blob]
 
     def make_newest(self, snapshot: Snapshot) -> Snapshot:
         """Record a version that is served again."""

@@ -21,6 +21,7 @@ from modelward.domain.errors import (
     HashMismatch,
     ReadFailed,
     VaultUnreadable,
+    WriteFailed,
 )
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
@@ -30,6 +31,7 @@ from modelward.domain.snapshot import KnownStore, Protected, Snapshot, Trashed, 
 from modelward.domain.store import Owner
 from modelward.domain.wrapper import EMPTY_CONFIG, Object, wrap
 from modelward.durable import Staged, append, cut, keep_aside, locked, put_small, remove, small_file
+from modelward.ports import StagedFile
 from modelward.scan import Reading, hash_whole, id_of
 from modelward.vault import index
 from modelward.vault.audit import Head, entry, last
@@ -111,7 +113,7 @@ class LocalVaultWriter:
         """Copy or clone a blob in, proved; see the port."""
         if (self._held(blob, size) or self._prove_present(blob, size)) and self._ensure_chunk_list(blob, size):
             return 0
-        staged = Staged(self._layout.staging, size, reserve=self._vault.limits.reserve, direct=True)
+        staged = self.stage(size)
         try:
             checked = self._take(fd, staged, blob, size)
             self._publish(staged, blob)
@@ -120,6 +122,18 @@ class LocalVaultWriter:
         if size > CHUNK:
             self._add_chunk_list(ChunkList(blob=blob, size=size, hashes=checked.hashes))
         return size
+
+    def stage(self, size: int) -> Staged:
+        """A new file for an object that comes from elsewhere than a file."""
+        return Staged(self._layout.staging, size, reserve=self._vault.limits.reserve, direct=True)
+
+    def publish_blob(self, staged: StagedFile, blob: Digest, chunk_list: ChunkList | None = None) -> None:
+        """Put a staged file, which the caller has proved, under the object's name."""
+        if not isinstance(staged, Staged):
+            raise WriteFailed("not a file that this vault staged", thing=blob)
+        self._publish(staged, blob)
+        if chunk_list is not None and chunk_list.size > CHUNK:
+            self._add_chunk_list(chunk_list)
 
     def _held(self, blob: Digest, size: int) -> bool:
         """Whether the object is vouched for, by what is on record or by this very session."""
@@ -231,6 +245,12 @@ class LocalVaultWriter:
         self._add_chunk_list(ChunkList(blob=blob, size=size, hashes=checked.hashes))
         return True
 
+    def _listed(self, blob: Digest, size: int) -> Object:
+        if not self._ensure_chunk_list(blob, size):
+            again = "run: modelward repair --vault-copy"
+            raise HashMismatch("the vault's copy is damaged", thing=blob, next_step=again)
+        return self._lists[blob]
+
     # Snapshots.
 
     def add_snapshot(
@@ -239,9 +259,8 @@ class LocalVaultWriter:
         """Add manifest, wrapper and record; each is durable before the next names it (W2)."""
         self._add_object(EMPTY_CONFIG)
         self._add_object(manifest.raw)
-        wrapped = wrap(
-            manifest, {blob.digest: self._lists[blob.digest] for blob in manifest.blobs if blob.size > CHUNK}
-        )
+        large = [blob for blob in manifest.blobs if blob.size > CHUNK]
+        wrapped = wrap(manifest, {blob.digest: self._listed(blob.digest, blob.size) for blob in large})
         self._layout.blobs.sync()
         wrapper = self._add_object(wrapped)
         self._layout.blobs.sync()
