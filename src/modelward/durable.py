@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -148,14 +149,17 @@ class Folder:
 class Staged:
     """A new file in a staging folder: thrown away unless it is published.
 
-    ``direct`` writes past the page cache: then every view must be page-aligned and hold whole pages.
+    ``direct`` writes past the page cache: then every view must be page-aligned and hold whole pages. ``name`` goes on
+    with the file of that name, where an earlier run left one.
     """
 
-    def __init__(self, folder: Folder, size: int, *, reserve: int = 0, direct: bool = False) -> None:
+    have: AbstractSet[int] = frozenset()
+
+    def __init__(self, folder: Folder, size: int, *, reserve: int = 0, direct: bool = False, name: str = "") -> None:
         self._folder, self._size, self._reserve = folder, size, reserve
         self._roomy = False
-        self._name = self.path = ""
-        self.fd = self._open_new()
+        self._name, self.path = name, f"{folder.path}/{name}"
+        self.fd = self._open_old() if name else self._open_new()
         self._live = True
         try:
             with writing_errors(self.path):
@@ -173,10 +177,21 @@ class Staged:
             with writing_errors(self.path), suppress(FileExistsError):
                 return os.open(self._name, _NEW, 0o600, dir_fd=self._folder.fd)
 
+    def _open_old(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with writing_errors(self.path):
+            fd = os.open(self._name, flags, 0o600, dir_fd=self._folder.fd)
+        try:
+            _plain_size(fd, self.path)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
     def write_at(self, view: memoryview, length: int, offset: int) -> None:
         """Write the first ``length`` bytes of ``view`` at ``offset``; raises DiskFull before the first byte (D1)."""
         if not self._roomy:
-            require_space(self._folder, self._size, self._reserve)
+            require_space(self._folder, max(0, self._size - _allocated(self.fd)), self._reserve)
             self._roomy = True
         with writing_errors(self.path):
             if self._direct:
@@ -238,6 +253,10 @@ class Staged:
         self._close()
         with suppress(OSError):
             os.unlink(self._name, dir_fd=self._folder.fd)
+
+    def drop(self) -> None:
+        """As discard: nothing of it is kept."""
+        Staged.discard(self)
 
     def _close(self) -> None:
         if self._live:
@@ -570,6 +589,11 @@ def _write_all(fd: int, view: memoryview, offset: int | None) -> None:
     while done < len(view):
         rest = view[done:]
         done += os.write(fd, rest) if offset is None else os.pwrite(fd, rest, offset + done)
+
+
+def _allocated(fd: int) -> int:
+    """Bytes that the file has on the disk already (stat(2): blocks of 512 bytes)."""
+    return os.fstat(fd).st_blocks * 512
 
 
 def _read_up_to(fd: int, limit: int) -> bytes:

@@ -4,6 +4,7 @@ Every method raises only errors of :mod:`modelward.domain.errors`. Reading never
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -50,6 +51,10 @@ class StagedFile(Protocol):
 
     fd: int
 
+    @property
+    def have(self) -> AbstractSet[int]:
+        """Indices of the chunks that an earlier run brought and that are still as it brought them."""
+
     def write_at(self, view: memoryview, length: int, offset: int) -> None:
         """Write ``length`` bytes; ``offset`` is a multiple of the chunk size. Safe from several threads."""
 
@@ -57,14 +62,23 @@ class StagedFile(Protocol):
         """Share the extents of another file; False where the file system cannot (or across devices)."""
 
     def discard(self) -> None:
-        """Throw the file away; safe to repeat, and after publishing it does nothing."""
+        """Throw the file away, or keep what it has for the next run where it was staged to be kept.
+
+        Safe to repeat, and after publishing it does nothing.
+        """
+
+    def drop(self) -> None:
+        """Throw the file away with all that was kept of it: its bytes turned out to be wrong."""
 
 
 class StoreWriter(Protocol):
     """The right to change a store, held by one process at a time."""
 
-    def stage(self, size: int) -> StagedFile:
-        """A new file beside the store's blobs (G1); its first write raises DiskFull where it will not fit (D1)."""
+    def stage(self, size: int, keep: Digest | None = None) -> StagedFile:
+        """A new file beside the store's blobs (G1); its first write raises DiskFull where it will not fit (D1).
+
+        ``keep`` names the blob of a long transfer: what a run that was cut off had brought is gone on with.
+        """
 
     def publish_blob(self, staged: StagedFile, blob: Digest) -> None:
         """fsync and put the staged file under the blob's name with the store's owner, mode and a fresh mtime.
@@ -83,6 +97,12 @@ class StoreWriter(Protocol):
 
     def sync(self, fd: int) -> None:
         """fsync the patched file; a failure raises WriteFailed and is never tried again on this file."""
+
+    def set_aside(self, blob: Digest) -> str:
+        """Move what stands under the blob's name to quarantine, and return what it is called there (R4)."""
+
+    def put_back(self, blob: Digest, aside: str) -> None:
+        """Bring a file back from quarantine, unless something stands under the blob's name by now."""
 
     def put_manifest(self, name: ModelName, raw: bytes, owner: Owner | None) -> None:
         """Put the manifest's exact bytes in place, last of all; a damaged one is kept in quarantine."""
@@ -248,6 +268,10 @@ class Source(Protocol):
     @property
     def rank(self) -> int:
         """The order in which sources are asked: lower is cheaper."""
+
+    @property
+    def local(self) -> bool:
+        """Whether reading from it costs no traffic."""
 
     def offers(self, wanted: Iterable[Wanted]) -> Mapping[Digest, tuple[Span, ...]]:
         """The blobs that it can give, each with the spans that are known to be bad there; says no rather than raise."""

@@ -216,6 +216,33 @@ def copy_whole(fill: Fill, size: int, sink: Sink, reading: Reading) -> str:
     return pass_.sha256
 
 
+def suspect_chunks(fd: int, size: int, reading: Reading) -> tuple[int, ...]:
+    """Chunks that look lost: behind the end of the file, unreadable, or with a run of zeros as long as a page.
+
+    Data of a model seldom holds 4,096 zero bytes in a row; what a crash of a file system leaves behind does.
+    """
+    file, buffer = BlobFile(fd, reading.mode), _BUFFERS.take()
+    view, zeros, found = memoryview(buffer), bytes(_PAGE), []
+    try:
+        for index in range(count(size)):
+            reading.late()
+            length = min(CHUNK, size - index * CHUNK)
+            reading.pace.take(length)
+            if _looks_lost(file, view, index * CHUNK, length) or buffer.find(zeros, 0, length) >= 0:
+                found.append(index)
+    finally:
+        view.release()
+        _BUFFERS.give(buffer)
+    return tuple(found)
+
+
+def _looks_lost(file: BlobFile, view: memoryview, offset: int, length: int) -> bool:
+    try:
+        return file.fill(view, offset, length) < length
+    except OSError:
+        return True
+
+
 class _Buffers:
     """Page-aligned buffers of one chunk each, made once and used again for the life of the process."""
 

@@ -42,9 +42,7 @@ def test_over_midnight(now: str, hours: float) -> None:
     assert Timetable.parse("22:00-06:00").wait(moment) == timedelta(hours=hours)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "22:00", "22:00-24:00", "7:00-8:00", "22:00-22:00", "22:00 - 06:00", "25-26"]
-)
+@pytest.mark.parametrize("text", ["", "22:00", "22:00-24:00", "7:00-8:00", "22:00-22:00", "22:00 - 06:00", "25-26"])
 def test_other_texts_are_refused(text: str) -> None:
     """With what to write instead."""
     with pytest.raises(BadSetting, match="22:00-06:00"):

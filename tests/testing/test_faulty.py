@@ -19,6 +19,8 @@ class Plain:
 
     name, rank = "plain", 3
 
+    local = True
+
     def offers(self, wanted: Iterable[Wanted]) -> dict[Digest, tuple[Span, ...]]:
         """All of them."""
         return {item.blob: () for item in wanted}

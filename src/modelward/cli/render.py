@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from modelward import __version__
+from modelward.domain.chunks import total
 from modelward.domain.codec import as_text, pretty
 from modelward.domain.errors import ModelwardError
 from modelward.domain.finding import Finding, StoreFinding
@@ -21,7 +22,7 @@ from modelward.domain.outcome import (
     RepairReport,
     SnapshotLine,
 )
-from modelward.domain.plan import FixOwner, PatchBlob, PlaceBlob, PlaceManifest, Step
+from modelward.domain.plan import FixOwner, PatchBlob, PlaceBlob, PlaceManifest, PullModel, Step, TrySuspects
 from modelward.domain.snapshot import Snapshot
 from modelward.domain.status import StatusReport
 from modelward.domain.units import format_bytes, format_duration
@@ -150,7 +151,7 @@ def _next_after(damaged: Sequence[Verdict], *, of_vault: bool) -> None:
 
 
 def _repair(report: RepairReport) -> None:
-    _facts(("store", report.store))
+    _facts((report.of, report.store))
     for note in report.notes:
         _line(note)
     if not report.plan.models and not report.unhealed:
@@ -168,22 +169,30 @@ def _repair(report: RepairReport) -> None:
             _line(f"{action.model.short}: {action.error}", _BAD)
     for left in report.unhealed:
         _line(f"{left.model.short}: {describe(left.finding)}: {left.reason}", _BAD)
-        _line(f"  next: pull it again: ollama rm {left.model.short} && ollama pull {left.model.short}")
+        _line(f"  next: modelward pull {left.model.short}, or bring a good copy: modelward import")
     for verdict in report.models if report.actions else ():
         _line(f"{verdict.name.short}: {_health(verdict.healthy, recoverable=verdict.recoverable)}")
 
 
 def _step_row(model: ModelName, step: Step) -> Row:
-    return (model.short, _step_text(step), format_bytes(step.bytes), step.source)
+    return (model.short, _step_text(step), format_bytes(step.bytes), _origin(step))
+
+
+def _origin(step: Step) -> str:
+    """Where the bytes come from; the share of each, when there are several."""
+    if isinstance(step, PlaceBlob | PatchBlob) and step.parts:
+        return " + ".join(f"{part.source} {format_bytes(total(part.spans))}" for part in step.parts)
+    return step.source
 
 
 def _action_row(report: RepairReport, action: Action) -> Row:
     steps = [step for plan in report.plan.models if plan.model == action.model for step in plan.steps]
-    step = next(step for step in steps if type(step).__name__ == action.step and _target(step) == action.target)
+    same = (step for step in steps if type(step).__name__ == action.step and _target(step) == action.target)
+    step = next(same, None)
     done = "FAILED: " if action.error else ""
     return (
         action.model.short,
-        done + _step_text(step),
+        done + (_step_text(step) if step is not None else "download again by the server"),
         format_bytes(action.bytes_moved),
         action.source,
         format_duration(action.seconds),
@@ -191,7 +200,7 @@ def _action_row(report: RepairReport, action: Action) -> Row:
 
 
 def _target(step: Step) -> str:
-    return str(step.model) if isinstance(step, PlaceManifest) else str(step.blob)
+    return str(step.model) if isinstance(step, PlaceManifest | PullModel) else str(step.blob)
 
 
 def _step_text(step: Step) -> str:
@@ -200,8 +209,13 @@ def _step_text(step: Step) -> str:
             return f"{'replace' if step.replaces else 'bring back'} blob {step.blob.short}"
         case PatchBlob():
             return f"{step.method.value}: blob {step.blob.short} {places(step.spans)}"
+        case TrySuspects():
+            return f"new file: blob {step.blob.short}, what looks lost {places(step.spans)}"
+        case PullModel():
+            return f"download {len(step.blobs)} blob(s) again by the server"
         case PlaceManifest():
-            return f"{'replace' if step.replaces else 'bring back'} the manifest (snapshot {step.snapshot})"
+            version = f"snapshot {step.snapshot}" if step.snapshot else f"version {step.manifest.short}"
+            return f"{'replace' if step.replaces else 'bring back'} the manifest ({version})"
         case FixOwner():
             return f"owner and mode of blob {step.blob.short}"
 

@@ -76,6 +76,7 @@ class RepairReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     dry_run: bool = False
     verb: str = "repair"
+    of: str = "store"
 
     @property
     def exit_code(self) -> int:

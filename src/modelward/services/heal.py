@@ -1,8 +1,10 @@
-"""Carry out a plan's steps on a store: fetch, prove, publish; the next source takes over when one fails (R2, R3)."""
+"""Carry out a plan's steps on a store or a vault: fetch, prove, publish (R2, R3)."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
@@ -12,12 +14,24 @@ from modelward.domain.errors import HashMismatch, Interrupted, ModelwardError, S
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import Action
-from modelward.domain.plan import FixOwner, Method, ModelPlan, PatchBlob, PlaceBlob, PlaceManifest, Plan, Step
+from modelward.domain.plan import (
+    FixOwner,
+    Method,
+    ModelPlan,
+    PatchBlob,
+    PlaceBlob,
+    PlaceManifest,
+    Plan,
+    PullModel,
+    Step,
+    TrySuspects,
+)
 from modelward.domain.receipt import Receipt
-from modelward.domain.source import Wanted
 from modelward.domain.store import Owner
-from modelward.ports import Source, StagedFile, StoreWriter
-from modelward.scan import BlobFile, check_chunks, copy_checked, copy_whole, file_id
+from modelward.ports import StagedFile, Store, StoreWriter, Vault, VaultWriter
+from modelward.scan import BlobFile, Fill, check_chunks, copy_checked, file_id
+from modelward.services.fetch import Fetcher, kept
+from modelward.services.pulling import Puller
 from modelward.services.site import Site
 
 
@@ -29,26 +43,64 @@ class Content:
     owner: Owner | None
 
 
-class Healer:
-    """Carries out plans on one store; keeps the receipts of what it proved."""
+class Bench(Protocol):
+    """What a plan is carried out on: a store's blobs, or a vault's objects."""
 
-    def __init__(self, site: Site, writer: StoreWriter, contents: dict[ModelName, Content]) -> None:
-        self._site, self._writer, self._contents = site, writer, contents
-        self._sources = sorted(site.sources, key=lambda source: source.rank)
+    def open_blob(self, blob: Digest) -> int:
+        """A descriptor for reading."""
+
+    def stage(self, size: int, keep: Digest | None = None) -> StagedFile:
+        """A new file, or the kept one of an earlier run."""
+
+    def publish_blob(self, staged: StagedFile, blob: Digest) -> None:
+        """Put a staged file, whose bytes are proved, under the blob's name."""
+
+
+class Healer:
+    """Carries out plans; keeps the receipts of what it proved.
+
+    ``writer`` is the right to change the store, where the bench is one; ``puller`` lets the runtime download what no
+    source gave, where that is allowed.
+    """
+
+    def __init__(  # noqa: PLR0913 - one call site for stores and one for vaults
+        self,
+        site: Site,
+        bench: Bench,
+        plan: Plan,
+        *,
+        writer: StoreWriter | None = None,
+        contents: dict[ModelName, Content] | None = None,
+        puller: Puller | None = None,
+    ) -> None:
+        self._site, self._bench, self._plan = site, bench, plan
+        self._store_writer, self._contents, self._puller = writer, contents or {}, puller
+        self._fetcher = Fetcher(site, _models_of(plan))
         self.receipts: dict[str, Receipt] = {}
 
-    def carry_out(self, plan: Plan) -> list[Action]:
+    def carry_out(self) -> list[Action]:
         """Every step of every model; a model's first failed step ends that model, not the others."""
-        self._site.progress.begin("heal", plan.bytes)
-        return [action for model in plan.models for action in self._model(model)]
+        self._site.progress.begin("heal", self._plan.bytes)
+        return [action for model in self._plan.models for action in self._model(model)]
 
     def _model(self, model: ModelPlan) -> list[Action]:
         actions: list[Action] = []
         for step in model.steps:
             actions.append(self._step(model.model, step))
+            if actions[-1].error and (instead := self._instead(model.model, step)):
+                actions.append(self._step(model.model, instead))
             if actions[-1].error:
                 break
         return actions
+
+    def _instead(self, model: ModelName, step: Step) -> PullModel | None:
+        """The last way (R4): where every source failed on a blob, the runtime may still be able to download it."""
+        if self._puller is None or not isinstance(step, PlaceBlob | PatchBlob | TrySuspects):
+            return None
+        if not self._puller.may_pull(model):
+            return None
+        stands = not isinstance(step, PlaceBlob) or step.replaces
+        return PullModel(model=model, blobs=(step.blob,), aside=(step.blob,) if stands else (), bytes=step.size)
 
     def _step(self, model: ModelName, step: Step) -> Action:
         began, moved, source, error, code = self._site.clock.monotonic(), 0, step.source, "", 0
@@ -74,11 +126,20 @@ class Healer:
     def _do(self, step: Step) -> tuple[int, str]:
         match step:
             case PlaceBlob():
-                return self._place(step.blob, step.size)
+                return self._place(step)
             case PatchBlob(method=Method.IN_PLACE):
                 return self._patch_or_rebuild(step)
             case PatchBlob():
                 return self._rebuild(step)
+            case TrySuspects():
+                return self._try_suspects(step)
+            case _:
+                return self._on_store(step)
+
+    def _on_store(self, step: PullModel | PlaceManifest | FixOwner) -> tuple[int, str]:
+        match step:
+            case PullModel():
+                return self._pull(step)
             case PlaceManifest():
                 content = self._contents[step.model]
                 self._require_blobs(content.manifest)
@@ -88,14 +149,17 @@ class Healer:
                 self._writer.fix_owner(step.blob, Owner(*step.owner))
                 return 0, step.source
 
+    @property
+    def _writer(self) -> StoreWriter:
+        if self._store_writer is None:
+            raise WriteFailed("a step for stores only", thing=self._site.store.path)
+        return self._store_writer
+
     def _require_blobs(self, manifest: Manifest) -> None:
         """A manifest names only what is there: a blob that another model's step was to bring may have failed."""
         for blob in manifest.blobs:
-            fd = self._site.store.open_blob(blob.digest)
-            try:
+            with self._opened(blob.digest) as fd:
                 actual = file_id(fd).size
-            finally:
-                os.close(fd)
             if actual != blob.size:
                 raise SourceFailed(
                     "a blob that the manifest names is not whole", thing=blob.digest, next_step="run: modelward repair"
@@ -103,64 +167,41 @@ class Healer:
 
     # Whole blobs.
 
-    def _place(self, blob: Digest, size: int) -> tuple[int, str]:
-        staged = self._writer.stage(size)
+    def _place(self, step: PlaceBlob) -> tuple[int, str]:
+        if cloned := self._clone(step):
+            return 0, cloned
+        chunk_list = self._chunk_list(step.blob, step.size)
+        if chunk_list is None:
+            return self._place_whole(step.blob, step.size)
+        staged = self._bench.stage(step.size, None if self._fetcher.is_local(step.source) else step.blob)
         try:
-            moved, source, proved_at = self._fill(staged, blob, size)
-            self._publish(staged, blob, proved_at)
+            indices = tuple(range(count(step.size)))
+            moved, source = self._fetcher.listed(chunk_list, indices, staged, step.parts, have=kept(staged))
+            self._publish(staged, step.blob, self._now())
         finally:
             staged.discard()
         return moved, source
 
-    def _fill(self, staged: StagedFile, blob: Digest, size: int) -> tuple[int, str, int]:
-        """Clone, or copy with proof; returns bytes moved, the source's name and when the bytes were proved."""
-        for source in self._offering(blob, size):
-            if (proved_at := self._clone(staged, source, blob)) is not None:
-                self._site.progress.advance(size)
-                return 0, source.name, proved_at
-        chunk_list = self._chunk_list(blob, size)
-        if chunk_list is not None:
-            moved, names = self._fetch(blob, chunk_list, tuple(range(count(size))), staged)
-            return moved, names, self._now()
-        return self._fetch_whole(staged, blob, size)
-
-    def _clone(self, staged: StagedFile, source: Source, blob: Digest) -> int | None:
-        """Share a local file's extents. The proof is the vault's receipt for that very file, and its time."""
-        local = source.local_file(blob)
-        if local is None:
-            return None
-        fd, receipt = local
+    def _clone(self, step: PlaceBlob) -> str:
+        staged = self._bench.stage(step.size)
         try:
-            vouched = receipt is not None and receipt.holds_for(file_id(fd)) and staged.clone_from(fd)
-            return receipt.verified_at if receipt is not None and vouched else None
+            cloned = self._fetcher.clone(step.blob, step.size, staged)
+            if cloned is None:
+                return ""
+            source, proved_at = cloned
+            self._site.progress.advance(step.size)
+            self._publish(staged, step.blob, proved_at)
+            return source
         finally:
-            os.close(fd)
+            staged.discard()
 
-    def _fetch_whole(self, staged: StagedFile, blob: Digest, size: int) -> tuple[int, str, int]:
-        """Copy a blob that has no chunk list; its SHA-256 decides."""
-        for source in self._offering(blob, size):
-            if copy_whole(_Feed(source, blob), size, staged, self._site.reading) == blob.hex:
-                return size, source.name, self._now()
-            self._failed(source, blob)
-        raise _nobody(blob)
-
-    def _fetch(
-        self, blob: Digest, chunk_list: ChunkList, indices: tuple[int, ...], sink: "StagedFile | _InPlace"
-    ) -> tuple[int, str]:
-        """Copy chunks that match the chunk list, from one source after the other; returns bytes and names."""
-        if not indices:
-            return 0, "store"
-        names: list[str] = []
-        wanted = sum(min(CHUNK, chunk_list.size - index * CHUNK) for index in indices)
-        left = indices
-        for source in self._offering(blob, chunk_list.size):
-            before = left
-            left = copy_checked(_Feed(source, blob), chunk_list, sink, self._site.reading, only=left)
-            names += [source.name] if len(left) < len(before) else []
-            if not left:
-                return wanted, "+".join(names)
-            self._failed(source, blob)
-        raise _nobody(blob)
+    def _place_whole(self, blob: Digest, size: int) -> tuple[int, str]:
+        staged, moved, source = self._fetcher.whole(blob, size, lambda keep: self._bench.stage(size, keep))
+        try:
+            self._publish(staged, blob, self._now())
+        finally:
+            staged.discard()
+        return moved, source
 
     # Damage inside a blob.
 
@@ -179,10 +220,10 @@ class Healer:
         fd = self._writer.open_for_patch(step.blob)
         try:
             self._writer.keep_undo(step.blob, fd, step.spans)
-            moved, source = self._fetch(step.blob, chunk_list, indices, _InPlace(self._writer, fd))
+            moved, source = self._fetcher.listed(chunk_list, indices, _InPlace(self._writer, fd), step.parts)
             self._writer.sync(fd)
             self._prove(fd, chunk_list, indices)
-            self._receive(step.blob, fd)
+            self.receipts[step.blob.hex] = Receipt(file_id(fd), self._now())
         finally:
             os.close(fd)
         return moved, source
@@ -191,24 +232,22 @@ class Healer:
         """A new file from the good chunks of the damaged one (cloned where that works) and fetched others."""
         chunk_list = self._listed(step)
         bad = tuple(indices_of(step.spans))
-        staged = self._writer.stage(step.size)
-        fd = self._site.store.open_blob(step.blob)
+        staged = self._bench.stage(step.size)
         try:
-            if step.method is Method.NEW_FILE or not staged.clone_from(fd):
-                bad = self._copy_good(fd, chunk_list, bad, staged)
-            moved, source = self._fetch(step.blob, chunk_list, bad, staged)
-            self._prove(staged.fd, chunk_list, bad)
+            with self._opened(step.blob) as fd:
+                if step.method is Method.NEW_FILE or not staged.clone_from(fd):
+                    bad = self._copy_good(fd, chunk_list, bad, staged)
+                moved, source = self._fetcher.listed(chunk_list, bad, staged, step.parts)
+                self._prove(staged.fd, chunk_list, bad)
             self._publish(staged, step.blob, self._now())
         finally:
-            os.close(fd)
             staged.discard()
         return moved, source
 
     def _copy_good(self, fd: int, chunk_list: ChunkList, bad: tuple[int, ...], staged: StagedFile) -> tuple[int, ...]:
         """Copy what is good in the damaged file; returns what has to be fetched: the bad, and what did not match."""
         good = tuple(sorted(set(range(len(chunk_list))) - set(bad)))
-        file = BlobFile(fd, self._site.reading.mode)
-        failed = copy_checked(file.fill, chunk_list, staged, self._site.reading, only=good)
+        failed = copy_checked(self._local(fd), chunk_list, staged, self._site.reading, only=good)
         return tuple(sorted({*bad, *failed}))
 
     def _prove(self, fd: int, chunk_list: ChunkList, indices: Sequence[int]) -> None:
@@ -222,21 +261,55 @@ class Healer:
                     next_step="check the disk (dmesg, SMART), then run: modelward repair",
                 )
 
+    def _try_suspects(self, step: TrySuspects) -> tuple[int, str]:
+        """Bring what looks lost, prove the whole, and bring all of it when that was not enough."""
+        with self._opened(step.blob) as fd:
+            found = self._fetcher.suspects(
+                step.blob, step.size, step.spans, self._local(fd), lambda keep: self._bench.stage(step.size, keep)
+            )
+        if found is None:
+            return self._place_whole(step.blob, step.size)
+        staged, moved, source = found
+        try:
+            self._publish(staged, step.blob, self._now())
+        finally:
+            staged.discard()
+        return moved, source
+
+    # The last way.
+
+    def _pull(self, step: PullModel) -> tuple[int, str]:
+        if self._puller is None:
+            raise SourceFailed("there is no runtime to download it", thing=step.model)
+        self.receipts |= self._puller.pull(self._writer, step)
+        return step.bytes, step.source
+
     # Small things.
 
-    def _publish(self, staged: StagedFile, blob: Digest, proved_at: int) -> None:
-        self._writer.publish_blob(staged, blob)
-        fd = self._site.store.open_blob(blob)
+    @contextmanager
+    def _opened(self, blob: Digest) -> Iterator[int]:
+        fd = self._bench.open_blob(blob)
         try:
-            self.receipts[blob.hex] = Receipt(file_id(fd), proved_at)
+            yield fd
         finally:
             os.close(fd)
 
-    def _receive(self, blob: Digest, fd: int) -> None:
-        self.receipts[blob.hex] = Receipt(file_id(fd), self._now())
+    def _local(self, fd: int) -> Fill:
+        """The damaged file's own bytes; what the disk does not give is simply not there."""
+        file = BlobFile(fd, self._site.reading.mode)
 
-    def _offering(self, blob: Digest, size: int) -> list[Source]:
-        return [source for source in self._sources if blob in source.offers([Wanted(blob, size)])]
+        def fill(view: memoryview, offset: int, length: int) -> int:
+            try:
+                return file.fill(view, offset, length)
+            except OSError:
+                return 0
+
+        return fill
+
+    def _publish(self, staged: StagedFile, blob: Digest, proved_at: int) -> None:
+        self._bench.publish_blob(staged, blob)
+        with self._opened(blob) as fd:
+            self.receipts[blob.hex] = Receipt(file_id(fd), proved_at)
 
     def _chunk_list(self, blob: Digest, size: int) -> ChunkList | None:
         vault = self._site.vault
@@ -248,31 +321,26 @@ class Healer:
             raise SourceFailed("its chunk list is gone", thing=step.blob, next_step="run: modelward repair")
         return chunk_list
 
-    def _failed(self, source: Source, blob: Digest) -> None:
-        self._site.progress.say("source_failed", source=source.name, blob=str(blob))
-
     def _now(self) -> int:
         return int(self._site.clock.now().timestamp())
 
 
-class _Feed:
-    """A source's bytes of one blob in the form that scan takes; after one failure it gives nothing more."""
+class StoreBench:
+    """A store's blobs."""
 
-    def __init__(self, source: Source, blob: Digest) -> None:
-        self._source, self._blob, self._dead = source, blob, False
+    def __init__(self, store: Store, writer: StoreWriter) -> None:
+        self.open_blob, self.stage, self.publish_blob = store.open_blob, writer.stage, writer.publish_blob
 
-    def __call__(self, view: memoryview, offset: int, length: int) -> int:
-        got = 0
-        while not self._dead and got < length:
-            try:
-                step = self._source.read(self._blob, offset + got, view[got:length])
-            except SourceFailed:
-                self._dead = True
-                break
-            if not step:
-                break
-            got += step
-        return got
+
+class VaultBench:
+    """A vault's objects."""
+
+    def __init__(self, vault: Vault, writer: VaultWriter) -> None:
+        self.open_blob, self.publish_blob, self._stage = vault.open_blob, writer.publish_blob, writer.stage
+
+    def stage(self, size: int, keep: Digest | None = None) -> StagedFile:  # noqa: ARG002 - the protocol's
+        """A new file; a vault keeps none over a cut."""
+        return self._stage(size)
 
 
 class _InPlace:
@@ -284,6 +352,16 @@ class _InPlace:
     def write_at(self, view: memoryview, length: int, offset: int) -> None:
         """Write proved bytes over damaged ones."""
         self._writer.patch(self._fd, offset, view[:length])
+
+
+def _models_of(plan: Plan) -> dict[Digest, tuple[ModelName, ...]]:
+    """The model that each blob is healed for: where upstream looks for it."""
+    return {
+        step.blob: (model.model,)
+        for model in plan.models
+        for step in model.steps
+        if isinstance(step, PlaceBlob | PatchBlob | TrySuspects)
+    }
 
 
 def _runs(indices: Sequence[int]) -> list[tuple[int, int]]:
@@ -298,10 +376,4 @@ def _runs(indices: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _target(step: Step) -> str:
-    return str(step.model) if isinstance(step, PlaceManifest) else str(step.blob)
-
-
-def _nobody(blob: Digest) -> SourceFailed:
-    return SourceFailed(
-        "no source gave good bytes", thing=blob, next_step="back the model up from a good copy, or pull it again"
-    )
+    return str(step.model) if isinstance(step, PlaceManifest | PullModel) else str(step.blob)

@@ -1,24 +1,28 @@
 """Repair: observe, find, plan, carry out, prove again (R1-R5); a dry run stops after the plan."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from modelward.domain.chunks import CHUNK, Span, spans_of
 from modelward.domain.digest import Digest
 from modelward.domain.errors import BadName, RuntimeUnreachable, StorageError
-from modelward.domain.finding import ManifestDamaged
+from modelward.domain.finding import ManifestDamaged, Missing, NotRegular
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import Action, RepairReport
-from modelward.domain.plan import Need, PatchBlob, PlaceBlob, Plan, make_plan
+from modelward.domain.plan import Means, Need, Offer, PatchBlob, PlaceBlob, Plan, TrySuspects, make_plan
 from modelward.domain.reading import Level
 from modelward.domain.receipt import LedgerChange
 from modelward.domain.source import Wanted
+from modelward.scan import suspect_chunks
 from modelward.services.expect import Expected, expected_models
-from modelward.services.heal import Content, Healer
+from modelward.services.heal import Content, Healer, StoreBench
 from modelward.services.identity import require_known, store_findings
 from modelward.services.inspect import Inspection
+from modelward.services.pulling import Puller
 from modelward.services.site import Site
-from modelward.services.verify import inspect_store, sizes_of, verify
+from modelward.services.verify import inspect_store, verify
 
-_SMALL = 1 << 20
 _KEPT_IN_MEMORY = frozenset(
     f"application/vnd.ollama.image.{kind}" for kind in ("template", "prompt", "system", "params", "messages")
 )
@@ -36,35 +40,96 @@ def repair(
     began = site.clock.monotonic()
     inventory = site.store.inventory()
     doubts = store_findings(site, inventory)
-    expected = expected_models(site, inventory, asked)
+    expected = expected_models(site, inventory, asked, site.registry)
     inspection = inspect_store(site, inventory, expected, level)
     site.ledgers.update(site.store_key, inspection.change(int(site.clock.now().timestamp())))
     plan = plan_for(site, expected, inspection)
     if plan.models:
         require_known(doubts, accepted=accepted or dry_run)
     names = tuple(model.name for model in expected)
-    return finish(site, plan, contents_of(expected), names, began=began, dry_run=dry_run)
+    puller = puller_of(site, expected)
+    return finish(site, plan, contents_of(expected), names, began=began, dry_run=dry_run, puller=puller)
 
 
 def plan_for(site: Site, expected: Sequence[Expected], inspection: Inspection) -> Plan:
     """The plan for what an inspection found."""
     needs = [need for model in expected if (need := _need(model, inspection)) is not None]
-    sizes = sizes_of(model.manifest for model in expected)
+    wanted = wanted_of(expected, inspection.findings)
+    chunked = chunked_of(site, wanted)
+    offers = offers_of(site, wanted)
+    means = Means(
+        offers=offers,
+        chunked=chunked,
+        suspects=_suspects(site, inspection, [item for item in wanted if item.blob not in chunked], offers),
+        file_system=site.store.identity().file_system,
+    )
+    plan = make_plan(needs, means)
+    if not plan.unhealed:
+        return plan
+    puller = puller_of(site, expected)
+    pullable = frozenset(model for model in {item.model for item in plan.unhealed} if puller.may_pull(model))
+    return make_plan(needs, replace(means, pullable=pullable)) if pullable else plan
+
+
+def puller_of(site: Site, expected: Iterable[Expected]) -> Puller:
+    """The runtime as the last source; it can pull what the store has a manifest of."""
+    present = {m.name: m.manifest for m in expected if m.manifest is not None and not m.origin}
+    return Puller(site, present)
+
+
+def wanted_of(expected: Iterable[Expected], findings: Iterable[Digest]) -> list[Wanted]:
+    """The damaged blobs, each with all the models that name it."""
+    damaged = set(findings)
+    names: dict[Digest, list[ModelName]] = {}
+    sizes: dict[Digest, int] = {}
+    for model in expected:
+        for blob in model.manifest.blobs if model.manifest is not None else ():
+            if blob.digest in damaged:
+                names.setdefault(blob.digest, []).append(model.name)
+                sizes[blob.digest] = blob.size
+    return [Wanted(blob, size, tuple(names[blob])) for blob, size in sizes.items()]
+
+
+def chunked_of(site: Site, wanted: Iterable[Wanted]) -> frozenset[Digest]:
+    """The blobs of which the vault has a chunk list that it can prove."""
     vault = site.vault
-    chunked = frozenset(
-        blob
-        for blob, size in sizes.items()
-        if blob in inspection.findings and size > _SMALL and vault is not None and vault.chunk_list(blob) is not None
-    )
-    return make_plan(
-        needs, _offers(site, inspection.findings, sizes), chunked, file_system=site.store.identity().file_system
-    )
+    if vault is None:
+        return frozenset()
+    return frozenset(i.blob for i in wanted if i.size > CHUNK and vault.chunk_list(i.blob) is not None)
+
+
+def offers_of(site: Site, wanted: Iterable[Wanted]) -> dict[Digest, list[Offer]]:
+    """What the sources have of each blob, the cheapest first; nobody is asked for what a cheaper one has whole."""
+    offers: dict[Digest, list[Offer]] = {}
+    left = list(wanted)
+    for source in sorted(site.sources, key=lambda source: source.rank):
+        for blob, bad in source.offers(left).items():
+            offers.setdefault(blob, []).append(Offer(source.name, bad, source.local))
+        left = [item for item in left if all(offer.bad for offer in offers.get(item.blob, ()))]
+    return offers
+
+
+def _suspects(
+    site: Site, inspection: Inspection, unlisted: Iterable[Wanted], offers: Mapping[Digest, Sequence[Offer]]
+) -> dict[Digest, tuple[Span, ...]]:
+    """Chunks that look lost in blobs without a chunk list, where good bytes cost traffic."""
+    found: dict[Digest, tuple[Span, ...]] = {}
+    for blob, size, _ in unlisted:
+        near = any(offer.local and not offer.bad for offer in offers.get(blob, ()))
+        if near or size <= CHUNK or any(isinstance(f, Missing | NotRegular) for f in inspection.findings[blob]):
+            continue
+        fd = site.store.open_blob(blob)
+        try:
+            found[blob] = spans_of(suspect_chunks(fd, size, site.reading), size)
+        finally:
+            os.close(fd)
+    return found
 
 
 def _need(model: Expected, inspection: Inspection) -> Need | None:
     blobs = model.manifest.blobs if model.manifest is not None else ()
     findings = tuple(f for blob in blobs for f in inspection.findings.get(blob.digest, ()) if f.damage)
-    back = model.snapshot is not None and model.manifest is not None
+    back = bool(model.origin) and model.manifest is not None
     if not back and not findings and not model.findings:
         return None
     return Need(
@@ -73,26 +138,17 @@ def _need(model: Expected, inspection: Inspection) -> Need | None:
         manifest=model.manifest.digest if back and model.manifest is not None else None,
         manifest_bytes=len(model.manifest.raw) if model.manifest is not None else 0,
         replaces_manifest=model.replaces or any(isinstance(finding, ManifestDamaged) for finding in model.findings),
+        manifest_source=model.origin,
         snapshot=model.snapshot.id if model.snapshot is not None else "",
     )
-
-
-def _offers(site: Site, findings: Iterable[Digest], sizes: Mapping[Digest, int]) -> dict[Digest, str]:
-    """The cheapest source of each damaged blob that has one."""
-    wanted = [Wanted(blob, sizes[blob]) for blob in findings if blob in sizes]
-    offers: dict[Digest, str] = {}
-    for source in sorted(site.sources, key=lambda source: source.rank):
-        for blob in source.offers(wanted):
-            offers.setdefault(blob, source.name)
-    return offers
 
 
 def contents_of(expected: Iterable[Expected]) -> dict[ModelName, Content]:
     """The manifests that may have to be put back, with the owner that the record remembers."""
     return {
-        model.name: Content(manifest=model.manifest, owner=model.snapshot.owner)
+        model.name: Content(manifest=model.manifest, owner=model.snapshot.owner if model.snapshot else None)
         for model in expected
-        if model.manifest is not None and model.snapshot is not None
+        if model.manifest is not None and model.origin
     }
 
 
@@ -106,11 +162,12 @@ def finish(  # noqa: PLR0913 - what repair and restore share from the plan on
     dry_run: bool,
     verb: str = "repair",
     notes: tuple[str, ...] = (),
+    puller: Puller | None = None,
 ) -> RepairReport:
     """Carry out the plan, take healed models out of the runtime's memory, prove again, keep the audit."""
     actions: list[Action] = []
     if plan.models and not dry_run:
-        actions = _carry_out(site, plan, contents)
+        actions = _carry_out(site, plan, contents, puller)
         notes = (*notes, *_after(site, plan, actions), *_keep_audit(site, actions, verb))
     after = verify(site, names, Level.QUICK)
     return RepairReport(
@@ -127,11 +184,12 @@ def finish(  # noqa: PLR0913 - what repair and restore share from the plan on
     )
 
 
-def _carry_out(site: Site, plan: Plan, contents: dict[ModelName, Content]) -> list[Action]:
+def _carry_out(site: Site, plan: Plan, contents: dict[ModelName, Content], puller: Puller | None) -> list[Action]:
     with site.store.writing() as writer:
-        healer = Healer(site, writer, contents)
+        bench = StoreBench(site.store, writer)
+        healer = Healer(site, bench, plan, writer=writer, contents=contents, puller=puller)
         try:
-            return healer.carry_out(plan)
+            return healer.carry_out()
         finally:
             site.ledgers.update(site.store_key, LedgerChange(proved=healer.receipts))
 
@@ -139,7 +197,9 @@ def _carry_out(site: Site, plan: Plan, contents: dict[ModelName, Content]) -> li
 def _keep_audit(site: Site, actions: Sequence[Action], verb: str) -> list[str]:
     """One entry an action. A vault that is mounted read-only heals all the same; that it cannot be told is said."""
     try:
-        with site.the_vault().writing(verb) as vault:
+        if site.vault is None:
+            return []
+        with site.vault.writing(verb) as vault:
             for action in actions:
                 vault.audit(
                     verb,
@@ -162,9 +222,13 @@ def _after(site: Site, plan: Plan, actions: Sequence[Action]) -> list[str]:
         (model.model, step)
         for model in plan.models
         for step in model.steps
-        if isinstance(step, PlaceBlob | PatchBlob) and str(step.blob) in done
+        if isinstance(step, PlaceBlob | PatchBlob | TrySuspects) and str(step.blob) in done
     ]
-    return [*_unload(site, {model for model, _ in healed}), *_cached(site, {str(step.blob) for _, step in healed})]
+    pulled = {action.model for action in actions if action.step == "PullModel" and not action.error}
+    return [
+        *_unload(site, {model for model, _ in healed} | pulled),
+        *_cached(site, {str(step.blob) for _, step in healed}),
+    ]
 
 
 def _unload(site: Site, models: set[ModelName]) -> list[str]:

@@ -34,7 +34,11 @@ def restore(
     same = present is not None and present.manifest.digest == manifest.digest
     inspection = _look(site, inventory, manifest)
     model = Expected(
-        name=name, manifest=manifest, snapshot=None if same else snapshot, replaces=_stands(inventory, name)
+        name=name,
+        manifest=manifest,
+        snapshot=None if same else snapshot,
+        origin="" if same else "vault",
+        replaces=_stands(inventory, name),
     )
     plan = plan_for(site, [model], inspection)
     if plan.models:

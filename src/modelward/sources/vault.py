@@ -19,6 +19,7 @@ class VaultSource:
 
     name = "vault"
     rank = 0
+    local = True
 
     def __init__(self, vault: Vault, ledgers: Ledgers) -> None:
         self._vault, self._ledgers = vault, ledgers

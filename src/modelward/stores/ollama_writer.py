@@ -24,6 +24,7 @@ from modelward.durable import (
     Staged,
     keep_aside,
     locked,
+    move,
     remove,
     set_owner,
     small_file,
@@ -31,8 +32,10 @@ from modelward.durable import (
     write_in_place,
 )
 from modelward.ports import Clock, StagedFile
+from modelward.stores.kept import Kept
 
 OWN_FOLDER = ".modelward"
+KEPT_FOLDER = "incoming"
 _UNDO_HEADER = 1 << 16
 _STAMP = "%Y%m%dT%H%M%SZ"
 
@@ -70,9 +73,12 @@ class OllamaWriter:
 
     # Blobs.
 
-    def stage(self, size: int) -> StagedFile:
-        """A new file beside the store's blobs."""
-        return Staged(self.staging, size, reserve=self._limits.reserve, direct=True)
+    def stage(self, size: int, keep: Digest | None = None) -> StagedFile:
+        """A new file beside the store's blobs, or the kept one of an earlier run."""
+        if keep is None or size <= CHUNK:
+            return Staged(self.staging, size, reserve=self._limits.reserve, direct=True)
+        kept = self._own.sub(KEPT_FOLDER, create=True, owner=self._folder_owner)
+        return Kept(kept, size, keep, reserve=self._limits.reserve)
 
     def publish_blob(self, staged: StagedFile, blob: Digest) -> None:
         """Put the staged file under the blob's name; what stood there goes to quarantine."""
@@ -117,6 +123,19 @@ class OllamaWriter:
     def fix_owner(self, blob: Digest, owner: Owner) -> None:
         """Give the blob the owner and mode that the runtime needs."""
         set_owner(self._blobs, _file(blob), owner)
+
+    # The way of a pull by the runtime (R4).
+
+    def set_aside(self, blob: Digest) -> str:
+        """Move what stands under the blob's name to quarantine."""
+        aside = self._aside(_file(blob))
+        move(self._blobs, _file(blob), self._quarantine, aside)
+        return aside
+
+    def put_back(self, blob: Digest, aside: str) -> None:
+        """Bring a file back from quarantine, unless something stands under the blob's name by now."""
+        if self._blobs.stat(_file(blob)) is None:
+            move(self._quarantine, aside, self._blobs, _file(blob))
 
     # Manifests.
 

@@ -37,6 +37,7 @@ class FaultySource:
     ) -> None:
         self.name = name or source.name
         self.rank = source.rank if rank is None else rank
+        self.local = source.local
         self.reads: list[tuple[Digest, int, int]] = []
         self._source, self._script = source, deque(script)
         self._now, self._lock = Fault.NONE, threading.Lock()

@@ -206,6 +206,8 @@ class MemoryVault:
 class _Staged:
     """A staged file of a MemoryVault."""
 
+    have: frozenset[int] = frozenset()
+
     def __init__(self, size: int) -> None:
         self.fd = _nameless()
         os.ftruncate(self.fd, size)
@@ -223,6 +225,8 @@ class _Staged:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+    drop = discard
 
 
 class _Writer:
