@@ -10,6 +10,7 @@ from modelward.domain.reading import ReadMode
 from modelward.ports import Runtime
 from modelward.scan import Pace, Reading
 from modelward.services.site import Site
+from modelward.sources.store import StoreSource
 from modelward.sources.vault import VaultSource
 from modelward.stores.ollama import OllamaStore
 from modelward.stores.ollama_writer import StoreLimits
@@ -98,4 +99,5 @@ class Place:
             clock=self.clock,
             progress=self.notes,
             models=self.models,
+            store_source=StoreSource(store, ledgers, store_key(store.path)),
         )

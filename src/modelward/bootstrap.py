@@ -13,6 +13,7 @@ from modelward import config
 from modelward.domain.errors import BadSetting, VaultMissing
 from modelward.domain.reading import ReadMode
 from modelward.domain.retention import Policy
+from modelward.domain.timetable import Timetable
 from modelward.domain.units import parse_duration
 from modelward.ports import Progress
 from modelward.runtimes.host import parse_host
@@ -72,6 +73,15 @@ class Workplace:
             keep_weekly=chosen.keep_weekly,
             keep_within=chosen.keep_within,
         )
+
+    def wait_for_hours(self) -> None:
+        """Wait until the hours in which the settings allow downloads; local time counts."""
+        if self.settings.download_hours:
+            now = self.site.clock.now().astimezone()
+            wait = Timetable.parse(self.settings.download_hours).wait(now).total_seconds()
+            if wait:
+                self.site.progress.say("waiting", until=self.settings.download_hours, seconds=int(wait))
+            self.site.clock.sleep(wait)
 
     def limit_time(self, text: str) -> None:
         """Begin no further chunk once this much time has passed; no limit for an empty text."""

@@ -80,6 +80,9 @@ class StoreWriter(Protocol):
         ``keep`` names the blob of a long transfer: what a run that was cut off had brought is gone on with.
         """
 
+    def require_space(self, size: int) -> None:
+        """Raise DiskFull unless so many bytes more fit beside the reserve (D1)."""
+
     def publish_blob(self, staged: StagedFile, blob: Digest) -> None:
         """fsync and put the staged file under the blob's name with the store's owner, mode and a fresh mtime.
 
@@ -200,7 +203,7 @@ class VaultWriter(Protocol):
         """Record a store's identity (I1)."""
 
     def protect(self, protected: Protected) -> None:
-        """Keep which models are released."""
+        """Keep which models are released, and which are pinned."""
 
     def audit(self, action: str, **keys: object) -> None:
         """Append one entry to the hash-chained audit log (A1)."""
@@ -252,7 +255,7 @@ class Vault(Protocol):
         """The store's identity as recorded, or None."""
 
     def protected(self) -> Protected:
-        """Which models are released."""
+        """Which models are released, and which are pinned."""
 
     def writing(self, verb: str) -> AbstractContextManager[VaultWriter]:
         """Take the vault's lock (L1), sweep staging; index and checksums are brought up to date on leaving."""
@@ -333,3 +336,25 @@ class Runtime(Protocol):
 
     def delete(self, name: str) -> None:
         """Take a name away, with the blobs that no other name needs."""
+
+
+class OciRegistry(Protocol):
+    """A registry of the OCI distribution specification that snapshots are sent to and fetched from.
+
+    Every call has a deadline; raises RegistryUnreachable, or RegistryRefused where it answers that it will not.
+    """
+
+    def manifest_bytes(self, repository: str, reference: str) -> bytes:
+        """The exact bytes of the manifest that a tag or digest names; RegistryRefused where there is none."""
+
+    def has_blob(self, repository: str, blob: Digest, size: int) -> bool:
+        """Whether the registry says that it holds the blob, in this size."""
+
+    def read_range(self, repository: str, blob: Digest, offset: int, view: memoryview) -> int:
+        """Fill ``view`` with the blob's bytes from ``offset``; returns how many. Safe from several threads."""
+
+    def upload_blob(self, repository: str, blob: Digest, size: int, parts: Iterable[bytes]) -> None:
+        """Send a blob piece by piece; the registry proves its digest. An error of ``parts`` ends it, nothing is kept."""
+
+    def put_manifest(self, repository: str, reference: str, raw: bytes, media_type: str) -> None:
+        """Let a tag, or the manifest's own digest, name these bytes; all that they name was sent before."""

@@ -13,11 +13,14 @@ from modelward.cli import (
     config,
     diff,
     forget,
+    pin,
     protect,
     prune,
+    pull,
     release,
     repair,
     restore,
+    rollback,
     run,
     snapshots,
     status,
@@ -43,7 +46,25 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for verb in (status, backup, verify, snapshots, diff, restore, repair, forget, prune, release, protect, config, run):
+_VERBS = (
+    status,
+    backup,
+    verify,
+    repair,
+    restore,
+    pull,
+    rollback,
+    pin,
+    snapshots,
+    diff,
+    forget,
+    prune,
+    release,
+    protect,
+    config,
+    run,
+)
+for verb in _VERBS:
     app.command(verb.NAME)(verb.command)
 
 

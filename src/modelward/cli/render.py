@@ -18,6 +18,7 @@ from modelward.domain.outcome import (
     BackupReport,
     DiffReport,
     ForgetReport,
+    PinReport,
     PruneReport,
     RepairReport,
     SnapshotLine,
@@ -260,6 +261,12 @@ def _diff(report: DiffReport) -> None:
         _line("the same blobs")
 
 
+def _pin(report: PinReport) -> None:
+    if not report.pins:
+        _line("no model is pinned")
+    _table(("MODEL", "PINNED TO"), [(name.short, digest.short) for name, digest in report.pins.items()])
+
+
 def _forget(report: ForgetReport) -> None:
     word = "would forget" if report.dry_run else "forgotten"
     rows = [(snapshot.model.short, snapshot.id, "kept", ", ".join(why)) for snapshot, why in report.kept]
@@ -306,6 +313,8 @@ _TEXT: dict[str, Callable[[Any], None]] = {
     "verify": _verify,
     "repair": _repair,
     "restore": _repair,
+    "pull": _repair,
+    "pin": _pin,
     "snapshots": _snapshots,
     "diff": _diff,
     "forget": _forget,

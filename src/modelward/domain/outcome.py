@@ -85,8 +85,17 @@ class RepairReport(msgspec.Struct, frozen=True, kw_only=True):
             return _planned(self)
         if any(action.code == errors.EXIT_STORAGE for action in self.actions):
             return errors.EXIT_STORAGE
-        failed = errors.EXIT_DAMAGE if any(action.error for action in self.actions) else errors.EXIT_OK
-        return errors.EXIT_NOT_REPAIRABLE if self.unhealed else exit_code(self.models) or failed
+        if self.unhealed:
+            return errors.EXIT_NOT_REPAIRABLE
+        # A source that had the bytes and failed may give them the next time.
+        return errors.EXIT_DAMAGE if any(action.error for action in self.actions) else exit_code(self.models)
+
+
+class PinReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The versions (manifest digests) that models are pinned to, and whether this run changed that."""
+
+    pins: dict[ModelName, Digest]
+    changed: bool = False
 
 
 class ForgetReport(msgspec.Struct, frozen=True, kw_only=True):

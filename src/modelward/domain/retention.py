@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import msgspec
 
@@ -48,9 +49,13 @@ class ForgetPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_forget(
-    snapshots: Iterable[Snapshot], policy: Policy, now: datetime, sound: Callable[[Snapshot], bool]
+    snapshots: Iterable[Snapshot],
+    policy: Policy,
+    now: datetime,
+    sound: Callable[[Snapshot], bool],
+    pins: Mapping[ModelName, Digest] = MappingProxyType({}),
 ) -> ForgetPlan:
-    """Apply the policy to each model by itself.
+    """Apply the policy to each model by itself; versions that models are pinned to stay.
 
     Only ``sound`` snapshots (whose bytes the vault still vouches for) count; a snapshot that is not sound fills
     no place. The newest sound one of each model always stays, and where none is sound, all stay.
@@ -61,8 +66,8 @@ def plan_forget(
         by_model.setdefault(snapshot.model, []).append(snapshot)
     kept: list[Kept] = []
     forgotten: list[Snapshot] = []
-    for mine in by_model.values():
-        reasons = _reasons(newest_first(tuple(mine)), policy, now, sound)
+    for name, mine in by_model.items():
+        reasons = _reasons(newest_first(tuple(mine)), policy, now, sound, pins.get(name))
         for snapshot in newest_first(tuple(mine)):
             if why := reasons.get(snapshot.id):
                 kept.append(Kept(snapshot=snapshot, reasons=tuple(why)))
@@ -72,7 +77,7 @@ def plan_forget(
 
 
 def _reasons(
-    snapshots: Sequence[Snapshot], policy: Policy, now: datetime, sound: Callable[[Snapshot], bool]
+    snapshots: Sequence[Snapshot], policy: Policy, now: datetime, sound: Callable[[Snapshot], bool], pin: Digest | None
 ) -> dict[str, list[str]]:
     good = [snapshot for snapshot in snapshots if sound(snapshot)]
     if not good:
@@ -84,6 +89,7 @@ def _reasons(
     if policy.keep_within:
         _add(reasons, [s for s in good if now - s.created_at < policy.keep_within], "within")
     _add(reasons, [s for s in snapshots if s.created_at > now], "dated in the future")
+    _add(reasons, [s for s in snapshots if s.manifest == pin], "pinned")
     return reasons
 
 

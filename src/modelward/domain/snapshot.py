@@ -67,9 +67,10 @@ class KnownStore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Protected(msgspec.Struct, frozen=True, kw_only=True):
-    """Which models the user released from protection, by full name (G3)."""
+    """What the user decided: which models are released from protection (G3), and which manifest a model is held to."""
 
     released: tuple[ModelName, ...] = ()
+    pins: dict[ModelName, Digest] = msgspec.field(default_factory=dict)
 
 
 def snapshot_id(created_at: datetime, model: ModelName, wrapper: Digest) -> str:

@@ -1,8 +1,9 @@
 """Release and protect: whether a model that is deleted comes back (G3)."""
 
+import msgspec
+
 from modelward.domain.errors import UnknownModel
 from modelward.domain.name import ModelName
-from modelward.domain.snapshot import Protected
 from modelward.services.site import Site
 
 
@@ -21,11 +22,12 @@ def protect(site: Site, name: ModelName) -> bool:
 def _change(site: Site, verb: str, name: ModelName, *, released: bool) -> bool:
     vault = site.the_vault()
     with vault.writing(verb) as writer:
-        before = set(vault.protected().released)
+        decided = vault.protected()
+        before = set(decided.released)
         after = before | {name} if released else before - {name}
         if after == before:
             return False
-        writer.protect(Protected(released=tuple(sorted(after))))
+        writer.protect(msgspec.structs.replace(decided, released=tuple(sorted(after))))
         writer.audit(verb, model=name)
     return True
 

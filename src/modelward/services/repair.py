@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from modelward.domain.chunks import CHUNK, Span, spans_of
 from modelward.domain.digest import Digest
-from modelward.domain.errors import BadName, RuntimeUnreachable, StorageError
+from modelward.domain.errors import BadName, RuntimeUnreachable, StorageError, UnknownModel
 from modelward.domain.finding import ManifestDamaged, Missing, NotRegular
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import Action, RepairReport
@@ -14,6 +14,7 @@ from modelward.domain.plan import Means, Need, Offer, PatchBlob, PlaceBlob, Plan
 from modelward.domain.reading import Level
 from modelward.domain.receipt import LedgerChange
 from modelward.domain.source import Wanted
+from modelward.domain.verdict import Verdict
 from modelward.scan import suspect_chunks
 from modelward.services.expect import Expected, expected_models
 from modelward.services.heal import Content, Healer, StoreBench
@@ -169,12 +170,11 @@ def finish(  # noqa: PLR0913 - what repair and restore share from the plan on
     if plan.models and not dry_run:
         actions = _carry_out(site, plan, contents, puller)
         notes = (*notes, *_after(site, plan, actions), *_keep_audit(site, actions, verb))
-    after = verify(site, names, Level.QUICK)
     return RepairReport(
         store=site.store.path,
         plan=plan,
         actions=tuple(actions),
-        models=after.models,
+        models=_verdicts(site, names),
         unhealed=plan.unhealed,
         notes=notes,
         bytes_moved=sum(action.bytes_moved for action in actions),
@@ -182,6 +182,14 @@ def finish(  # noqa: PLR0913 - what repair and restore share from the plan on
         dry_run=dry_run,
         verb=verb,
     )
+
+
+def _verdicts(site: Site, names: tuple[ModelName, ...]) -> tuple[Verdict, ...]:
+    """How the models stand now; one of which nothing has come yet has no verdict."""
+    try:
+        return verify(site, names, Level.QUICK).models
+    except UnknownModel:
+        return ()
 
 
 def _carry_out(site: Site, plan: Plan, contents: dict[ModelName, Content], puller: Puller | None) -> list[Action]:

@@ -32,7 +32,7 @@ def restore(
     doubts = store_findings(site, inventory)
     present = inventory.models.get(name)
     same = present is not None and present.manifest.digest == manifest.digest
-    inspection = _look(site, inventory, manifest)
+    inspection = look(site, inventory, manifest)
     model = Expected(
         name=name,
         manifest=manifest,
@@ -101,7 +101,7 @@ def _proved(site: Site, snapshot: Snapshot) -> Manifest:
     return manifest
 
 
-def _look(site: Site, inventory: Inventory, manifest: Manifest) -> Inspection:
+def look(site: Site, inventory: Inventory, manifest: Manifest) -> Inspection:
     """What the store has of this version: receipts are believed, anything else is read (W3)."""
     shelf = Shelf(blobs=site.store, stats=inventory.blobs, odd=inventory.odd)
     inspector = Inspector(shelf, site.vault, site.ledgers.ledger(site.store_key), site.reading)

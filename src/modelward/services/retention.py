@@ -31,7 +31,8 @@ def _plan(site: Site, vault: Vault, asked: tuple[ModelName, ...], policy: Policy
     snapshots = vault.snapshots()
     chosen = site.choose(asked, frozenset(snapshot.model for snapshot in snapshots))
     mine = [snapshot for snapshot in snapshots if snapshot.model in chosen]
-    return plan_forget(mine, policy, site.clock.now(), lambda snapshot: is_sound(vault, snapshot))
+    pins = vault.protected().pins
+    return plan_forget(mine, policy, site.clock.now(), lambda snapshot: is_sound(vault, snapshot), pins)
 
 
 def _report(plan: ForgetPlan, *, dry_run: bool) -> ForgetReport:

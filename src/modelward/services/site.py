@@ -23,6 +23,7 @@ class Site:
     progress: Progress
     models: tuple[ModelName, ...] = ()
     registry: Registry | None = None
+    store_source: Source | None = None
 
     def the_vault(self) -> Vault:
         """The vault; raises VaultMissing when there is none."""

@@ -25,8 +25,7 @@ def verify_vault(site: Site, asked: tuple[ModelName, ...], level: Level, *, samp
     """
     began = site.clock.monotonic()
     vault = site.the_vault()
-    stats = vault.objects()
-    named = {snapshot: _objects(vault, stats, snapshot) for snapshot in _chosen(vault, asked)}
+    named = named_objects(vault, asked)
     sizes = {item.digest: item.size for items in named.values() for item in items}
     inspection = inspect_vault(site, sizes, level, sample_percent)
     return Report(
@@ -40,6 +39,12 @@ def verify_vault(site: Site, asked: tuple[ModelName, ...], level: Level, *, samp
         unread=inspection.unread,
         seconds=round(site.clock.monotonic() - began, 3),
     )
+
+
+def named_objects(vault: Vault, asked: tuple[ModelName, ...]) -> dict[Snapshot, list[Object]]:
+    """The chosen models' snapshots, the newest first, each with the objects that it names."""
+    stats = vault.objects()
+    return {snapshot: _objects(vault, stats, snapshot) for snapshot in _chosen(vault, asked)}
 
 
 def _chosen(vault: Vault, asked: tuple[ModelName, ...]) -> list[Snapshot]:

@@ -26,6 +26,7 @@ from modelward.durable import (
     locked,
     move,
     remove,
+    require_space,
     set_owner,
     small_file,
     sync_file,
@@ -79,6 +80,10 @@ class OllamaWriter:
             return Staged(self.staging, size, reserve=self._limits.reserve, direct=True)
         kept = self._own.sub(KEPT_FOLDER, create=True, owner=self._folder_owner)
         return Kept(kept, size, keep, reserve=self._limits.reserve)
+
+    def require_space(self, size: int) -> None:
+        """Raise DiskFull unless so many bytes more fit beside the reserve."""
+        require_space(self.staging, size, self._limits.reserve)
 
     def publish_blob(self, staged: StagedFile, blob: Digest) -> None:
         """Put the staged file under the blob's name; what stood there goes to quarantine."""

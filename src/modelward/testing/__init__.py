@@ -16,6 +16,7 @@ from modelward.testing.corrupt import (
     truncate,
     zero,
 )
+from modelward.testing.elsewhere import MemoryRegistry, MemorySource
 from modelward.testing.fake_ollama import FakeOllama
 from modelward.testing.faulty import Fault, FaultySource
 from modelward.testing.gguf import tiny_gguf
@@ -35,6 +36,8 @@ __all__ = [
     "IdleRuntime",
     "ManifestInfo",
     "MemoryLedgers",
+    "MemoryRegistry",
+    "MemorySource",
     "MemoryVault",
     "delete",
     "empty",
