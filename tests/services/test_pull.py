@@ -213,11 +213,11 @@ def test_forget_keeps_what_is_pinned(place: Place, upstream: Upstream) -> None:
     pull(upstream.site(place), LLAMA)
     backup(place.site(), ())
     first = place.site().the_vault().snapshots()[0]
-    pin(place.site(), LLAMA, first.id)
     place.clock.advance(hours=1)
     upstream.tag = 1
     pull(upstream.site(place), LLAMA, accept_moved=True)
     backup(place.site(), ())
+    pin(place.site(), LLAMA, first.id)
     report = forget(place.site(), (), Policy(keep_last=1))
     assert first.id in {snapshot.id for snapshot, _ in report.kept}
     assert ("pinned",) in {reasons for _, reasons in report.kept}
