@@ -480,6 +480,27 @@ def require_space(folder: Folder, size: int, reserve: int) -> None:
         )
 
 
+def measure(folder: Folder) -> dict[str, int]:
+    """``total`` and ``free`` bytes of the disk under a folder, as a user without privileges may fill it."""
+    with reading_errors(folder.path):
+        space = os.fstatvfs(folder.fd)
+    return {"total": space.f_blocks * space.f_frsize, "free": space.f_bavail * space.f_frsize}
+
+
+def tree_bytes(folder: Folder, name: str) -> int:
+    """Bytes on disk of an entry and all below it; 0 when it is not there."""
+    found = folder.stat(name)
+    if found is None:
+        return 0
+    if not stat.S_ISDIR(found.st_mode):
+        return found.st_blocks * 512
+    inner = folder.sub(name)
+    try:
+        return sum(tree_bytes(inner, entry) for entry in inner.names())
+    finally:
+        inner.close()
+
+
 def kind_of(mode: int) -> str:
     """The word for a kind of file."""
     for test, word in (

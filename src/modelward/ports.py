@@ -17,7 +17,7 @@ from modelward.domain.receipt import Ledger, LedgerChange
 from modelward.domain.runtime import ModelCard, ProbeResult, PullStep, ServedModel
 from modelward.domain.snapshot import KnownStore, Protected, Snapshot, SnapshotContent, Trashed
 from modelward.domain.source import LocalFile, Wanted
-from modelward.domain.store import BlobStat, Inventory, Owner, StoreIdentity
+from modelward.domain.store import BlobStat, Inventory, Owner, Space, StoreIdentity
 
 
 class Clock(Protocol):
@@ -113,6 +113,13 @@ class StoreWriter(Protocol):
     def fix_owner(self, blob: Digest, owner: Owner) -> None:
         """Give the blob the owner and mode that the runtime needs (R5)."""
 
+    def reclaim(self, blobs: Sequence[Digest], partials: Sequence[str], kept_before: int) -> int:
+        """Remove orphan blobs, leftovers of downloads (names in the blobs folder), and our own unfinished transfers.
+
+        Of ours those go that did not change since ``kept_before`` (Unix seconds). Returns the bytes freed. The caller
+        has made sure that nobody names any of them.
+        """
+
     def release_quarantine(self, proved: Mapping[str, int]) -> int:
         """Drop what was set aside for blobs proved (hex digest, Unix seconds) since; returns the bytes freed."""
 
@@ -141,6 +148,9 @@ class Store(Protocol):
 
     def default_owner(self) -> Owner:
         """Owner and mode that a new blob of this store gets (R5)."""
+
+    def space(self) -> Space:
+        """The disk that the store lies on, and what of ours lies in it."""
 
     def writing(self) -> AbstractContextManager[StoreWriter]:
         """Take the store's write lock, sweep what a killed writer left; raises WriteFailed or Locked."""
@@ -256,6 +266,9 @@ class Vault(Protocol):
 
     def protected(self) -> Protected:
         """Which models are released, and which are pinned."""
+
+    def space(self) -> Space:
+        """The disk that the vault lies on, and what lies in its quarantine and staging."""
 
     def writing(self, verb: str) -> AbstractContextManager[VaultWriter]:
         """Take the vault's lock (L1), sweep staging; index and checksums are brought up to date on leaving."""

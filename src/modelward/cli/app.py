@@ -23,6 +23,7 @@ from modelward.cli import (
     rollback,
     run,
     snapshots,
+    space,
     status,
     verify,
 )
@@ -59,6 +60,7 @@ _VERBS = (
     diff,
     forget,
     prune,
+    space,
     release,
     protect,
     config,

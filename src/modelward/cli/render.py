@@ -1,17 +1,16 @@
 """Turn one result into a table for people or one JSON document for programs."""
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import typer
 
 from modelward import __version__
+from modelward.cli.pieces import BAD, GOOD, Row, dim, facts, findings, health, line, proved, table, ways_out
 from modelward.domain.chunks import total
 from modelward.domain.codec import as_text, pretty
 from modelward.domain.errors import ModelwardError
-from modelward.domain.finding import Finding, StoreFinding
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import (
     Action,
@@ -25,13 +24,11 @@ from modelward.domain.outcome import (
 )
 from modelward.domain.plan import FixOwner, PatchBlob, PlaceBlob, PlaceManifest, PullModel, Step, TrySuspects
 from modelward.domain.snapshot import Snapshot
+from modelward.domain.space import SpaceReport
 from modelward.domain.status import StatusReport
 from modelward.domain.units import format_bytes, format_duration
 from modelward.domain.verdict import Report, Verdict
-from modelward.domain.words import describe, places, printable, way_out
-
-_GOOD, _BAD, _DIM = typer.colors.GREEN, typer.colors.RED, typer.colors.BRIGHT_BLACK
-Row = Sequence[str]
+from modelward.domain.words import describe, places, printable
 
 
 def show(verb: str, report: Any, *, json: bool) -> None:  # noqa: ANN401 - any report; the table below knows them
@@ -70,15 +67,15 @@ def error_text(error: ModelwardError) -> str:
 
 
 def _status(report: StatusReport) -> None:
-    _facts(("store", report.store), ("vault", report.vault or "none yet"), ("server", report.server))
-    _table(
+    facts(("store", report.store), ("vault", report.vault or "none yet"), ("server", report.server))
+    table(
         ("MODEL", "SIZE", "HEALTH", "PROVED", "VERSIONS", "COPY", "NEXT"),
         [
             (
                 model.name.short,
                 format_bytes(model.size),
-                _health(model.healthy, recoverable=model.recoverable),
-                _proved(model.verified_at, model.healthy),
+                health(model.healthy, recoverable=model.recoverable),
+                proved(model.verified_at, model.healthy),
                 str(model.snapshots),
                 (model.protection or "none") if model.protected else "released",
                 model.next,
@@ -86,19 +83,19 @@ def _status(report: StatusReport) -> None:
             for model in report.models
         ],
     )
-    _findings((model.name, finding) for model in report.models for finding in model.findings)
-    _findings((None, finding) for finding in report.findings)
-    _ways_out(report.findings)
+    findings((model.name, finding) for model in report.models for finding in model.findings)
+    findings((None, finding) for finding in report.findings)
+    ways_out(report.findings)
     if report.orphans:
-        _dim(f"{report.orphans} orphan blob(s), {format_bytes(report.orphan_bytes)}: pruned when the runtime starts")
+        dim(f"{report.orphans} orphan blob(s), {format_bytes(report.orphan_bytes)}: pruned when the runtime starts")
     if report.partials:
-        _dim(f"{report.partials} unfinished download(s), {format_bytes(report.partial_bytes)}")
+        dim(f"{report.partials} unfinished download(s), {format_bytes(report.partial_bytes)}")
 
 
 def _backup(report: BackupReport) -> None:
-    _facts(("store", report.store), ("vault", f"{report.vault} ({report.protection})" if report.vault else "none yet"))
-    _findings((None, finding) for finding in report.findings)
-    _ways_out(report.findings)
+    facts(("store", report.store), ("vault", f"{report.vault} ({report.protection})" if report.vault else "none yet"))
+    findings((None, finding) for finding in report.findings)
+    ways_out(report.findings)
     rows = [
         (
             result.name.short,
@@ -109,36 +106,36 @@ def _backup(report: BackupReport) -> None:
         )
         for result in report.models
     ]
-    _table(("MODEL", "SIZE", "OUTCOME", "TO COPY" if report.dry_run else "COPIED", "SNAPSHOT"), rows)
+    table(("MODEL", "SIZE", "OUTCOME", "TO COPY" if report.dry_run else "COPIED", "SNAPSHOT"), rows)
     for result in report.models:
         if result.outcome == "refused":
-            _line(f"{result.name.short} was refused: {result.reason}", _BAD)
+            line(f"{result.name.short} was refused: {result.reason}", BAD)
             way = (
                 f"modelward repair {result.name.short}" if result.recoverable else "pull the model again, then back up"
             )
-            _line(f"  next: {way}")
-    _dim(f"{format_bytes(report.bytes_moved)} in {format_duration(report.seconds)}")
+            line(f"  next: {way}")
+    dim(f"{format_bytes(report.bytes_moved)} in {format_duration(report.seconds)}")
 
 
 def _verify(report: Report) -> None:
-    _facts((report.of, report.path))
+    facts((report.of, report.path))
     rows = [
         (
             verdict.name.short,
             format_bytes(verdict.size),
-            _health(verdict.healthy, recoverable=verdict.recoverable),
-            _proved(verdict.verified_at, verdict.healthy),
+            health(verdict.healthy, recoverable=verdict.recoverable),
+            proved(verdict.verified_at, verdict.healthy),
         )
         for verdict in report.models
     ]
-    _table(("MODEL", "SIZE", "HEALTH", "PROVED"), rows)
-    _findings((verdict.name, finding) for verdict in report.models for finding in verdict.findings)
-    _findings((None, finding) for finding in report.findings)
+    table(("MODEL", "SIZE", "HEALTH", "PROVED"), rows)
+    findings((verdict.name, finding) for verdict in report.models for finding in verdict.findings)
+    findings((None, finding) for finding in report.findings)
     how = f", read {report.read}" if report.read else ""
     rate = f", {format_bytes(report.bytes_read / report.seconds)}/s" if report.bytes_read and report.seconds else ""
-    _dim(f"level {report.level}: {format_bytes(report.bytes_read)} in {format_duration(report.seconds)}{rate}{how}")
+    dim(f"level {report.level}: {format_bytes(report.bytes_read)} in {format_duration(report.seconds)}{rate}{how}")
     if report.unread:
-        _dim(f"not read this time: {format_bytes(report.unread)}")
+        dim(f"not read this time: {format_bytes(report.unread)}")
     _next_after(report.damaged, of_vault=report.of == "vault")
 
 
@@ -146,33 +143,31 @@ def _next_after(damaged: Sequence[Verdict], *, of_vault: bool) -> None:
     for verdict in damaged:
         verb = "backup" if of_vault else "repair"
         name = verdict.name.short
-        _line(
-            f"  next: modelward {verb} {name}" if verdict.recoverable else f"  {name}: no source has good bytes of it"
-        )
+        line(f"  next: modelward {verb} {name}" if verdict.recoverable else f"  {name}: no source has good bytes of it")
 
 
 def _repair(report: RepairReport) -> None:
-    _facts((report.of, report.store))
+    facts((report.of, report.store))
     for note in report.notes:
-        _line(note)
+        line(note)
     if not report.plan.models and not report.unhealed:
-        _line("nothing to do: all that was asked for is there and good", _GOOD)
+        line("nothing to do: all that was asked for is there and good", GOOD)
     if report.dry_run:
-        _table(
+        table(
             ("MODEL", "STEP", "BYTES", "FROM"),
             [_step_row(plan.model, step) for plan in report.plan.models for step in plan.steps],
         )
-        _dim(f"would move {format_bytes(report.plan.bytes)}; nothing was changed")
+        dim(f"would move {format_bytes(report.plan.bytes)}; nothing was changed")
     else:
-        _table(("MODEL", "DONE", "BYTES", "FROM", "TIME"), [_action_row(report, action) for action in report.actions])
+        table(("MODEL", "DONE", "BYTES", "FROM", "TIME"), [_action_row(report, action) for action in report.actions])
     for action in report.actions:
         if action.error:
-            _line(f"{action.model.short}: {action.error}", _BAD)
+            line(f"{action.model.short}: {action.error}", BAD)
     for left in report.unhealed:
-        _line(f"{left.model.short}: {describe(left.finding)}: {left.reason}", _BAD)
-        _line(f"  next: modelward pull {left.model.short}, or bring a good copy: modelward import")
+        line(f"{left.model.short}: {describe(left.finding)}: {left.reason}", BAD)
+        line(f"  next: modelward pull {left.model.short}, or bring a good copy: modelward import")
     for verdict in report.models if report.actions else ():
-        _line(f"{verdict.name.short}: {_health(verdict.healthy, recoverable=verdict.recoverable)}")
+        line(f"{verdict.name.short}: {health(verdict.healthy, recoverable=verdict.recoverable)}")
 
 
 def _step_row(model: ModelName, step: Step) -> Row:
@@ -234,14 +229,14 @@ def _snapshots(lines: tuple[SnapshotLine, ...]) -> None:
         )
         for line in lines
     ]
-    _table(("MODEL", "SNAPSHOT", "TAKEN (UTC)", "SIZE", "MODEL ID", "COPY", "STATE"), rows)
+    table(("MODEL", "SNAPSHOT", "TAKEN (UTC)", "SIZE", "MODEL ID", "COPY", "STATE"), rows)
     if not lines:
-        _line("no snapshots yet")
-        _line("  next: modelward backup")
+        line("no snapshots yet")
+        line("  next: modelward backup")
 
 
 def _diff(report: DiffReport) -> None:
-    _facts(
+    facts(
         ("from", f"{report.before.id} of {report.before.model.short}"),
         ("to", f"{report.after.id} of {report.after.model.short}"),
     )
@@ -256,41 +251,41 @@ def _diff(report: DiffReport) -> None:
         )
         for item in report.differences
     ]
-    _table(("CHANGE", "WHAT", "FROM", "TO", "SIZE FROM", "SIZE TO"), rows)
+    table(("CHANGE", "WHAT", "FROM", "TO", "SIZE FROM", "SIZE TO"), rows)
     if not rows:
-        _line("the same blobs")
+        line("the same blobs")
 
 
 def _pin(report: PinReport) -> None:
     if not report.pins:
-        _line("no model is pinned")
-    _table(("MODEL", "PINNED TO"), [(name.short, digest.short) for name, digest in report.pins.items()])
+        line("no model is pinned")
+    table(("MODEL", "PINNED TO"), [(name.short, digest.short) for name, digest in report.pins.items()])
 
 
 def _forget(report: ForgetReport) -> None:
     word = "would forget" if report.dry_run else "forgotten"
     rows = [(snapshot.model.short, snapshot.id, "kept", ", ".join(why)) for snapshot, why in report.kept]
     rows += [(snapshot.model.short, snapshot.id, word, "") for snapshot in report.forgotten]
-    _table(("MODEL", "SNAPSHOT", "OUTCOME", "WHY"), rows)
+    table(("MODEL", "SNAPSHOT", "OUTCOME", "WHY"), rows)
     if report.forgotten and not report.dry_run:
-        _dim("in the trash until modelward prune; bring one back: modelward forget --undelete SNAPSHOT")
+        dim("in the trash until modelward prune; bring one back: modelward forget --undelete SNAPSHOT")
 
 
 def _undelete(snapshot: Snapshot) -> None:
-    _line(f"{snapshot.id} of {snapshot.model.short} is back", _GOOD)
+    line(f"{snapshot.id} of {snapshot.model.short} is back", GOOD)
 
 
 def _prune(report: PruneReport) -> None:
     word = "would free" if report.dry_run else "freed"
-    _line(
+    line(
         f"{word} {format_bytes(report.bytes_freed)}: {len(report.records)} version(s), {len(report.objects)} object(s)"
     )
     if report.quarantine_freed:
-        _line(f"{format_bytes(report.quarantine_freed)} of replaced damaged files")
+        line(f"{format_bytes(report.quarantine_freed)} of replaced damaged files")
 
 
 def _config(report: Any) -> None:  # noqa: ANN401 - modelward.config.Resolved, which only bootstrap loads
-    _table(
+    table(
         ("SETTING", "VALUE", "FROM", "MEANING"),
         [(origin.name, origin.value, origin.origin, origin.help) for origin in report.origins],
     )
@@ -302,9 +297,21 @@ def show_protection(name: ModelName, verb: str, *, changed: bool, json: bool) ->
         typer.echo(document(verb, {"name": name, "changed": changed}))
         return
     state = "released: its deletion is no damage any more" if verb == "release" else "protected"
-    _line(f"{name.short} is {state}" if changed else f"{name.short} was {verb}ed already", _GOOD)
+    line(f"{name.short} is {state}" if changed else f"{name.short} was {verb}ed already", GOOD)
     if verb == "release":
-        _dim(f"its versions stay: bring it back with modelward restore {name.short}")
+        dim(f"its versions stay: bring it back with modelward restore {name.short}")
+
+
+def _space(report: SpaceReport) -> None:
+    from modelward.cli.text_space import show_space
+
+    show_space(report)
+
+
+def _interchange(report: Any) -> None:  # noqa: ANN401 - one of the four that the module below knows
+    from modelward.cli.text_interchange import show_interchange
+
+    show_interchange(report)
 
 
 _TEXT: dict[str, Callable[[Any], None]] = {
@@ -321,64 +328,7 @@ _TEXT: dict[str, Callable[[Any], None]] = {
     "undelete": _undelete,
     "prune": _prune,
     "config": _config,
+    "space": _space,
+    "push": _interchange,
+    "fetch": _interchange,
 }
-
-
-# Pieces.
-
-
-def _health(healthy: bool | None, *, recoverable: bool) -> str:  # noqa: FBT001 - the axis itself
-    if healthy is None:
-        return "not proved yet"
-    if healthy:
-        return "healthy" if recoverable else "healthy, no copy"
-    return "DAMAGED, repairable" if recoverable else "DAMAGED, no source"
-
-
-def _proved(when: datetime | None, healthy: bool | None) -> str:  # noqa: FBT001 - the axis itself
-    if when is not None:
-        return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}"
-    return "" if healthy is False else "never"
-
-
-def _facts(*pairs: tuple[str, str]) -> None:
-    for name, value in pairs:
-        if value:
-            _dim(f"{name:>6}  {value}")
-
-
-def _findings(found: Iterable[tuple[ModelName | None, Finding]]) -> None:
-    shown: set[str] = set()
-    for name, finding in found:
-        text = f"{name.short}: {describe(finding)}" if name is not None else describe(finding)
-        if text not in shown:
-            _line(text, _BAD if finding.damage else None)
-        shown.add(text)
-
-
-def _ways_out(found: Iterable[Finding]) -> None:
-    for finding in found:
-        if isinstance(finding, StoreFinding):
-            _line(f"  next: {way_out(finding)}")
-
-
-def _table(head: Row, rows: Sequence[Row]) -> None:
-    """Columns as wide as their widest cell; nothing is wrapped or cut, so that it can be searched and piped."""
-    if not rows:
-        return
-    widths = [max(len(printable(row[i])) for row in (head, *rows)) for i in range(len(head))]
-    for row in (head, *rows):
-        cells = [printable(cell).ljust(width) for cell, width in zip(row, widths, strict=True)]
-        typer.secho("  ".join(cells).rstrip(), bold=row is head, fg=_row_colour(row))
-
-
-def _row_colour(row: Row) -> str | None:
-    return _BAD if any(cell.startswith(("DAMAGED", "FAILED", "refused", "NOT SOUND")) for cell in row) else None
-
-
-def _line(text: str, colour: str | None = None) -> None:
-    typer.secho(printable(text), fg=colour)
-
-
-def _dim(text: str) -> None:
-    typer.secho(printable(text), fg=_DIM)

@@ -107,10 +107,11 @@ class Orphan(_BlobFinding, frozen=True, kw_only=True):
 
 
 class Partial(_Finding, frozen=True, kw_only=True):
-    """What an unfinished download left: ``bytes`` on disk."""
+    """What an unfinished download left: ``bytes`` on disk, and when (Unix seconds) it last changed."""
 
     damage: ClassVar[bool] = False
     bytes: int
+    changed_at: int = 0
 
 
 class StoreEmpty(_Finding, frozen=True, kw_only=True):

@@ -30,6 +30,14 @@ class Owner(msgspec.Struct, frozen=True, array_like=True):
     mode: int
 
 
+class Space(msgspec.Struct, frozen=True, kw_only=True):
+    """The disk under a store or vault, in bytes, and the bytes that lie in our own folders of it, by folder."""
+
+    total: int
+    free: int
+    ours: dict[str, int] = msgspec.field(default_factory=dict)
+
+
 class BlobStat(msgspec.Struct, frozen=True, kw_only=True):
     """What the folder entry of a blob says, without reading the blob."""
 

@@ -70,8 +70,8 @@ def _next(site: Site, verdict: Verdict, *, protected: bool, doubts: tuple[StoreF
     """The one command that helps this model most; empty where nothing has to be done."""
     name = verdict.name.short
     if verdict.healthy is False:
-        verb = "restore" if any(isinstance(doubt, StoreEmpty) for doubt in doubts) else "repair"
-        return f"modelward {verb} {name}" if verdict.recoverable else f"ollama rm {name} && ollama pull {name}"
+        empty = verdict.recoverable and any(isinstance(doubt, StoreEmpty) for doubt in doubts)
+        return f"modelward {'restore' if empty else 'repair'} {name}"
     if not protected:
         return ""
     if not verdict.recoverable:

@@ -17,12 +17,12 @@ from modelward.domain.errors import BadManifest, BadName, BlobMissing, DamageErr
 from modelward.domain.finding import BadEntry, CaseTwin, Finding, ManifestDamaged, Orphan, Partial
 from modelward.domain.manifest import MAX_BYTES, Manifest
 from modelward.domain.name import ModelName
-from modelward.domain.store import BlobStat, Inventory, Owner, StoreIdentity, StoreModel
-from modelward.durable import Folder, kind_of
+from modelward.domain.store import BlobStat, Inventory, Owner, Space, StoreIdentity, StoreModel
+from modelward.durable import Folder, kind_of, measure, tree_bytes
 from modelward.mounts import identity_of
 from modelward.ports import Clock
 from modelward.scan import id_of
-from modelward.stores.ollama_writer import OllamaWriter, StoreLimits
+from modelward.stores.ollama_writer import KEPT_FOLDER, OWN_FOLDER, OllamaWriter, StoreLimits
 
 _BLOB = re.compile(r"sha256-([0-9a-f]{64})\Z")
 _DEPTH = 4
@@ -146,7 +146,8 @@ class OllamaStore:
             elif name:
                 odd[Digest(name[1])] = kind_of(found.st_mode)
             else:
-                partials.append(Partial(path=f"blobs/{entry.name}", bytes=found.st_blocks * 512))
+                size, changed = found.st_blocks * 512, int(max(found.st_mtime, found.st_ctime))
+                partials.append(Partial(path=f"blobs/{entry.name}", bytes=size, changed_at=changed))
         return blobs, odd, partials
 
     def open_blob(self, blob: Digest) -> int:
@@ -164,6 +165,20 @@ class OllamaStore:
         except BlobMissing:
             found = os.fstat(self._root.fd)
         return Owner(found.st_uid, found.st_gid, 0o644)
+
+    def space(self) -> Space:
+        """The disk that the store lies on, and what of ours lies in it."""
+        return Space(**measure(self._root), ours=self._ours())
+
+    def _ours(self) -> dict[str, int]:
+        try:
+            own = self._root.sub(OWN_FOLDER)
+        except DamageError:
+            return {}
+        try:
+            return {name: tree_bytes(own, name) for name in (KEPT_FOLDER, "quarantine", "staging")}
+        finally:
+            own.close()
 
     # Changes.
 

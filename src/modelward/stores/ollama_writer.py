@@ -163,6 +163,18 @@ class OllamaWriter:
             staged.discard()
             folder.close()
 
+    # Space.
+
+    def reclaim(self, blobs: Sequence[Digest], partials: Sequence[str], kept_before: int) -> int:
+        """Remove orphan blobs, leftovers of downloads, and our own unfinished transfers that nobody went on with."""
+        kept = self._own.sub(KEPT_FOLDER, create=True, owner=self._folder_owner)
+        try:
+            changed = {name: found.st_mtime for name in kept.names() if (found := kept.stat(name)) is not None}
+            freed = remove(kept, *(name for name, moment in changed.items() if moment < kept_before))
+        finally:
+            kept.close()
+        return freed + remove(self._blobs, *map(_file, blobs), *partials)
+
     # Quarantine.
 
     def release_quarantine(self, proved: Mapping[str, int]) -> int:

@@ -26,7 +26,7 @@ from modelward.domain.snapshot import (
     newest_first,
     snapshot_id,
 )
-from modelward.domain.store import BlobStat, Owner, StoreIdentity
+from modelward.domain.store import BlobStat, Owner, Space, StoreIdentity
 from modelward.domain.wrapper import EMPTY_CONFIG, Object, unwrap, wrap
 from modelward.ports import Clock, Ledgers, StagedFile
 
@@ -158,6 +158,11 @@ class MemoryVault:
     def objects(self) -> Mapping[Digest, BlobStat]:
         """Every object, with its identity."""
         return {blob: BlobStat(file=file.id, owner=_OWNER) for blob, file in self._content.files.items()}
+
+    def space(self) -> Space:
+        """Memory without end; what is in quarantine."""
+        aside = sum(file.id.size for _, file in self._content.quarantine)
+        return Space(total=1 << 60, free=1 << 59, ours={"quarantine": aside})
 
     def blob_path(self, blob: Digest) -> str:
         """The object's name in messages."""

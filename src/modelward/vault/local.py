@@ -30,8 +30,9 @@ from modelward.domain.snapshot import (
     VaultInfo,
     newest_first,
 )
-from modelward.domain.store import BlobStat, Owner, StoreIdentity
+from modelward.domain.store import BlobStat, Owner, Space, StoreIdentity
 from modelward.domain.wrapper import Object, Wrapper, unwrap
+from modelward.durable import measure, tree_bytes
 from modelward.mounts import identity_of
 from modelward.ports import Ledgers
 from modelward.scan import Reading, id_of
@@ -170,6 +171,11 @@ class LocalVault:
                 owner = Owner(stat.st_uid, stat.st_gid, S_IMODE(stat.st_mode))
                 found[Digest(name)] = BlobStat(file=id_of(stat), owner=owner)
         return found
+
+    def space(self) -> Space:
+        """The disk that the vault lies on, and what lies in its quarantine and staging."""
+        own = {name: tree_bytes(self.layout.own, name) for name in ("quarantine", "staging", "trash", "receipts")}
+        return Space(**measure(self.layout.root), ours=own)
 
     def blob_path(self, blob: Digest) -> str:
         """The object's path relative to the vault's folder."""
