@@ -50,6 +50,7 @@ class Program:
             "MODELWARD_STORE": str(self.store),
             "MODELWARD_VAULT": str(self.vault),
             "OLLAMA_HOST": "127.0.0.1:9",
+            "MODELWARD_UPSTREAM": "false",
             **more,
         }
 

@@ -251,3 +251,43 @@ def test_one_writer_at_a_time(ground: Ground) -> None:
         writer.open_for_patch(Digest("0" * 64))
     with ground.open().writing():
         pass
+
+
+# Aside and back, and space.
+
+
+def test_a_file_goes_aside_and_comes_back(ground: Ground) -> None:
+    """With its bytes, so that a download may take its place; never over one that did (R1, R4)."""
+    before = ground.file.read_bytes()
+    with ground.open().writing() as writer:
+        aside = writer.set_aside(ground.blob)
+        assert not ground.file.exists()
+        writer.put_back(ground.blob, aside)
+        assert ground.file.read_bytes() == before
+        aside = writer.set_aside(ground.blob)
+        ground.file.write_bytes(b"new")
+        writer.put_back(ground.blob, aside)
+    assert ground.file.read_bytes() == b"new"
+
+
+def test_space_is_asked_for_before(ground: Ground) -> None:
+    """More than the disk has raises DiskFull (D1)."""
+    with ground.open().writing() as writer:
+        writer.require_space(1)
+        with pytest.raises(DiskFull):
+            writer.require_space(1 << 60)
+    space = ground.open().space()
+    assert 0 < space.free <= space.total
+
+
+def test_reclaimed_files_are_gone(ground: Ground) -> None:
+    """Those that were named, and nothing else."""
+    partial = ground.file.parent / "sha256-x-partial"
+    partial.write_bytes(b"x" * 100)
+    other = ground.file.parent / "sha256-y-partial"
+    other.write_bytes(b"y")
+    with ground.open().writing() as writer:
+        assert writer.reclaim([ground.blob], [partial.name], 0) > 0
+    assert not ground.file.exists()
+    assert not partial.exists()
+    assert other.exists()
