@@ -3,16 +3,15 @@
 import hashlib
 import json
 import shutil
-import socket
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from modelward.domain.chunks import CHUNK
 from modelward.domain.snapshot import Snapshot
+from tests.docker_registry import running_registry
 from tests.models import add_model, make_model, pattern
 from tests.vault.conftest import Shelf
 
@@ -21,13 +20,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("skopeo") is None, reason="no skopeo on PATH"),
 ]
 NAMES = ("llama3", "hf.co/bartowski/Some_Model-GGUF:Q4_K_M", "localhost:5000/team/model:v1.2")
-CONFIG = """
-version: 0.1
-log: {{level: error}}
-storage:
-  filesystem: {{rootdirectory: {root}}}
-http: {{addr: "127.0.0.1:{port}"}}
-"""
 
 
 @pytest.fixture
@@ -46,42 +38,8 @@ def filled(shelf: Shelf) -> tuple[Shelf, list[Snapshot]]:
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
     """A registry of our own on the loopback, ``host:port``."""
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.skip("no docker-registry on PATH")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    config = tmp_path / "registry.yml"
-    config.write_text(CONFIG.format(root=tmp_path / "registry", port=port))
-    log = tmp_path / "registry.log"
-    with log.open("wb") as output, running([program, "serve", str(config)], output.fileno()) as process:
-        wait_for(port, process, log)
-        yield f"127.0.0.1:{port}"
-
-
-@contextmanager
-def running(command: Sequence[str], output: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """The program while it is needed."""
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Until it answers; fails with its log when it ends before."""
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        try:
-            process.wait(0.05)
-        except subprocess.TimeoutExpired:
-            continue
-        pytest.fail(f"docker-registry ended: {log.read_text()}")
-    pytest.fail(f"docker-registry does not answer: {log.read_text()}")
+    with running_registry(tmp_path) as address:
+        yield address
 
 
 def skopeo(*arguments: str) -> bytes:

@@ -17,6 +17,7 @@ from modelward.domain.errors import (
     TagMoved,
     Unreachable,
 )
+from modelward.domain.host import speaks_plain
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.plan import PullModel
@@ -69,7 +70,8 @@ class Puller:
             raise
 
     def _download(self, runtime: Runtime, model: ModelName) -> None:
-        for line in runtime.pull(model.short, insecure=False):
+        plain = speaks_plain(model.parts[0], self._site.plain_http)
+        for line in runtime.pull(model.short, insecure=plain):
             self._site.progress.say("pull", model=str(model), status=line.status, completed=line.completed)
         pulled = self._site.store.read_manifest(model)
         if pulled.digest != self._manifests[model].digest:

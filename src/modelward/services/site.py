@@ -24,6 +24,7 @@ class Site:
     models: tuple[ModelName, ...] = ()
     registry: Registry | None = None
     store_source: Source | None = None
+    plain_http: tuple[str, ...] = ()
 
     def the_vault(self) -> Vault:
         """The vault; raises VaultMissing when there is none."""
