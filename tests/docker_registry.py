@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -50,12 +50,12 @@ def running(command: Sequence[str], output: int) -> Iterator["subprocess.Popen[b
 def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
     for _ in range(200):
         assert process.poll() is None, log.read_text()
-        try:
-            link = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-            link.request("GET", "/v2/")
-            link.getresponse().read()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=2)) as link:
+            try:
+                link.request("GET", "/v2/")
+                link.getresponse().read()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
     raise AssertionError(log.read_text())

@@ -22,7 +22,7 @@ def test_this_machine(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["registry.ollama.ai", "10.0.0.1", "localhost.example.org", "127.0.0.1.example.org", ""]
+    "host", ["registry.ollama.ai", "10.0.0.1", "localhost.example.org", "127.0.0.1.org", ""]
 )
 def test_other_machines(host: str) -> None:
     """Names that only look like it are none; the settings may name them."""
