@@ -28,6 +28,8 @@ class Kind(StrEnum):
     BIT_FLIP = "single bits are flipped: memory or bus"
     CACHE_DIFFERS = "the page cache and the disk differ"
     BAD_SECTOR = "the disk cannot read some of its sectors"
+    LOST_WRITE = "whole sectors hold other bytes: a write was lost or went astray"
+    WRONG_CONTENT = "the file is something else than the blob"
     WRONG_OWNER = "the server may not read the file"
     STUCK_PARTIAL = "a download stopped half way"
     TAG_MOVED = "upstream moved the tag to another version"
