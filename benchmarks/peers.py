@@ -16,6 +16,8 @@ PEERS: Mapping[str, tuple[str, ...]] = {
     "rsync": ("--version",),
     "restic": ("version",),
     "borg": ("--version",),
+    "rclone": ("version", "--config="),
+    "find": ("--version",),
 }
 _NUMBER = re.compile(r"\d+\.\d+[\w.]*")
 

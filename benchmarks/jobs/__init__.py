@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from benchmarks.bench import Bench
-from benchmarks.jobs import backup, memory, repair, restore, verify
+from benchmarks.jobs import backup, memory, repair, restore, siblings, verify
 from benchmarks.result import Result
 
 JOBS: Mapping[str, Callable[[Bench], Result]] = {
@@ -15,5 +15,6 @@ JOBS: Mapping[str, Callable[[Bench], Result]] = {
     "repair": repair.one_page,
     "restore": restore.copied,
     "clone": restore.cloned,
+    "siblings": siblings.unchanged,
     "memory": memory.every_verb,
 }

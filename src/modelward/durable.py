@@ -113,7 +113,11 @@ class Folder:
         path = f"{self.path}/{name}"
         with reading_errors(path):
             fd = os.open(name, flags, dir_fd=self.fd)
-        mode = os.fstat(fd).st_mode
+            try:
+                mode = os.fstat(fd).st_mode
+            except OSError:
+                os.close(fd)
+                raise
         if not stat.S_ISREG(mode):
             os.close(fd)
             raise NotARegularFile(f"a {kind_of(mode)}, not a plain file", thing=path)
