@@ -15,13 +15,18 @@ from modelward.domain.reading import ReadMode
 from modelward.domain.retention import Policy
 from modelward.domain.timetable import Timetable
 from modelward.domain.units import parse_duration
-from modelward.ports import Progress
+from modelward.ports import OciRegistry, Progress, Source
+from modelward.registry.client import RegistryClient
 from modelward.runtimes.host import parse_host
 from modelward.runtimes.ollama import OllamaRuntime
 from modelward.scan import Pace, Reading
 from modelward.services.site import Site
+from modelward.sources.paced import PacedSource
+from modelward.sources.siblings import SiblingSource, find_siblings
+from modelward.sources.store import StoreSource
+from modelward.sources.upstream import UpstreamSource
 from modelward.sources.vault import VaultSource
-from modelward.stores.locate import find_store
+from modelward.stores.locate import candidates, find_store
 from modelward.stores.ollama import OllamaStore
 from modelward.stores.ollama_writer import StoreLimits
 from modelward.vault.ledgers import FolderLedgers
@@ -83,6 +88,10 @@ class Workplace:
                 self.site.progress.say("waiting", until=self.settings.download_hours, seconds=int(wait))
             self.site.clock.sleep(wait)
 
+    def oci_registry(self) -> OciRegistry:
+        """The registries that snapshots are sent to and fetched from, whether models may come from upstream or not."""
+        return _registry(self.settings, SystemClock())
+
     def limit_time(self, text: str) -> None:
         """Begin no further chunk once this much time has passed; no limit for an empty text."""
         if text:
@@ -113,19 +122,43 @@ def open_workplace(flags: Mapping[str, str], wish: Wish, watch: Watch) -> Iterat
         store = _store(settings, clock, create=wish.create_store)
         ledgers = FolderLedgers(LocalVault.receipts_path(path), clock)
         vault = _vault(path, ledgers, reading, settings, wish)
+        receipts = LocalVault.receipts_path(path) if vault is not None else _own_ledgers(path)
+        ledgers = ledgers if vault is not None else FolderLedgers(receipts, clock)
+        registry = _registry(settings, clock) if settings.upstream else None
+        sources: list[Source] = [VaultSource(vault, ledgers)] if vault is not None else []
+        sources += _siblings(settings, Path(store.path), path, receipts, reading)
+        if registry is not None:
+            sources.append(PacedSource(UpstreamSource(registry), Pace(clock, settings.download_rate)))
         site = Site(
             store=store,
             vault=vault,
-            ledgers=ledgers if vault is not None else FolderLedgers(_own_ledgers(path), clock),
+            ledgers=ledgers,
             store_key=store_key(store.path),
-            sources=(VaultSource(vault, ledgers),) if vault is not None else (),
+            sources=tuple(sources),
             runtime=OllamaRuntime(parse_host(settings.ollama_host), clock),
             reading=reading,
             clock=clock,
             progress=progress,
             models=settings.models,
+            registry=registry,
+            plain_http=settings.plain_http,
+            store_source=StoreSource(store, ledgers, store_key(store.path)),
         )
         yield Workplace(settings=settings, site=site)
+
+
+def _registry(settings: config.Settings, clock: SystemClock) -> RegistryClient:
+    return RegistryClient(clock, mirrors=settings.mirrors, plain_http=settings.plain_http, environ=os.environ)
+
+
+def _siblings(
+    settings: config.Settings, store: Path, vault: Path, receipts: Path, reading: Reading
+) -> list[SiblingSource]:
+    """Every other folder of this host that may hold the same blobs."""
+    stores = [candidate.path for candidate in candidates(os.environ, Path.home(), sys.platform)]
+    own = (store, vault)
+    found = find_siblings(os.environ, Path.home(), named=settings.siblings, stores=stores, own=own)
+    return [SiblingSource(path, receipts=receipts, reading=reading, own=own) for path in found]
 
 
 def find(settings: config.Settings) -> Path:

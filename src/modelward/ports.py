@@ -352,7 +352,7 @@ class Runtime(Protocol):
 
 
 class OciRegistry(Protocol):
-    """A registry of the OCI distribution specification that snapshots are sent to and fetched from.
+    """Registries of the OCI distribution specification; a repository is named ``host[:port]/path``.
 
     Every call has a deadline; raises RegistryUnreachable, or RegistryRefused where it answers that it will not.
     """

@@ -37,7 +37,7 @@ def place(tmp_path: Path) -> Place:
     store.add_model(
         "tiny:q8",
         [BIG, GGUF],
-        template=b"{{ .System }} \"{{ .Prompt }}\"\n",
+        template=b'{{ .System }} "{{ .Prompt }}"\n',
         params=params,
         license=b"free",
         system=b"be brief",
@@ -145,12 +145,23 @@ def test_a_damaged_object_of_a_layout_is_replaced(place: Place, tmp_path: Path) 
     objects(target)
 
 
+def make_link(path: Path) -> None:
+    """The file is somewhere else, and a link leads there."""
+    path.symlink_to(path.rename(f"{path}.away"))
+
+
+def make_fifo(path: Path) -> None:
+    """A file that nobody writes to."""
+    path.unlink()
+    os.mkfifo(path)
+
+
 LAYOUT_DAMAGES: dict[str, Callable[[Path], object]] = {
     "a flipped bit": lambda path: corrupt.flip_bit(path, CHUNK + 9, 0),
     "cut short": lambda path: corrupt.truncate(path, CHUNK),
     "gone": lambda path: path.unlink(),
-    "a link": lambda path: (shutil.move(path, f"{path}.away"), path.symlink_to(f"{path}.away")),
-    "a FIFO": lambda path: (path.unlink(), os.mkfifo(path)),
+    "a link": make_link,
+    "a FIFO": make_fifo,
 }
 
 
@@ -355,6 +366,19 @@ def test_into_another_store_and_back_from_it(place: Place, other: Place) -> None
             form()
 
 
+def test_only_what_a_store_has_is_taken_from_it(place: Place, tmp_path: Path) -> None:
+    """Models that the vault knows from elsewhere are no business of this store; a damaged one of it is refused."""
+    second = Place(tmp_path / "second")
+    FakeStore(second.store)
+    shutil.copytree(place.vault, second.vault)
+    with pytest.raises(BadSetting):
+        take(second, second.store)
+    FakeStore(second.store).add_model("new", b"bytes")
+    corrupt.empty(FakeStore(second.store).add_model("bad", b"more").path)
+    report = take(second, second.store)
+    assert {one.name.short: one.outcome for one in report.models} == {"new:latest": "stored", "bad:latest": "refused"}
+
+
 @pytest.mark.parametrize("form", ["oci", "gguf", "store"])
 def test_a_dry_run_writes_nothing(place: Place, tmp_path: Path, form: str) -> None:
     """It says what would be written; a real run then writes just that."""
@@ -386,6 +410,7 @@ def test_what_is_nothing_of_these(place: Place, other: Place, tmp_path: Path) ->
     """An empty folder, nothing at all, a device: None; another plain file may be a bundle; unknown models are named."""
     assert recognise(tmp_path) is None
     assert recognise(tmp_path / "nowhere") is None
+    assert recognise(tmp_path / "nowhere" / "at all") is None
     assert recognise(Path(os.devnull)) is None
     (tmp_path / "some.bundle").write_bytes(b"bytes")
     assert recognise(tmp_path / "some.bundle") == "bundle"

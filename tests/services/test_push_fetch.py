@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,12 +58,12 @@ class FakeRegistry:
 
     def has_blob(self, repository: str, blob: Digest, size: int) -> bool:
         """Whether it is there."""
-        assert repository == THERE.repository
+        assert repository == THERE.place
         return len(self.blobs.get(blob, b"")) == size and blob in self.blobs
 
     def read_range(self, repository: str, blob: Digest, offset: int, view: memoryview) -> int:
         """Part of a blob."""
-        assert repository == THERE.repository
+        assert repository == THERE.place
         data = self.lie(blob, self.blobs[blob])[offset : offset + len(view)]
         view[: len(data)] = data
         with self._lock:
@@ -71,7 +72,7 @@ class FakeRegistry:
 
     def upload_blob(self, repository: str, blob: Digest, size: int, parts: Iterable[bytes]) -> None:
         """Take a blob in, proved."""
-        assert repository == THERE.repository
+        assert repository == THERE.place
         data = b"".join(parts)
         assert (len(data), hashlib.sha256(data).hexdigest()) == (size, blob.hex)
         self.blobs[blob] = data
@@ -148,7 +149,8 @@ def test_what_is_there_is_not_sent_or_fetched_again(place: Place, other: Place, 
 def test_a_push_that_was_cut_off_goes_on(place: Place) -> None:
     """What arrived before the network went stays and is not sent again; no manifest names half a model."""
     registry = FakeRegistry()
-    honest, sent = registry.upload_blob, []
+    honest = registry.upload_blob
+    sent: list[Digest] = []
 
     def cut(repository: str, blob: Digest, size: int, parts: Iterable[bytes]) -> None:
         if len(sent) == 2:
@@ -194,7 +196,7 @@ def test_a_version_by_its_digest_under_another_name(place: Place, other: Place, 
     report = fetch(other.site(), registry, pinned, ModelName.parse("mine:v2"))
     assert report.model == ModelName.parse("mine:v2")
     wrong = Digest("0" * 64)
-    registry.manifests[f"{THERE.repository}:{wrong}"] = registry.manifests[f"{THERE.repository}:latest"]
+    registry.manifests[f"{THERE.place}:{wrong}"] = registry.manifests[f"{THERE.place}:latest"]
     with pytest.raises(HashMismatch):
         fetch(other.site(), registry, Reference.parse(f"{THERE}@{wrong}"))
 
@@ -260,15 +262,18 @@ def test_a_wrong_chunk_is_asked_for_once_more(other: Place, registry: FakeRegist
     assert registry.read <= 3 * CHUNK + 10_000
 
 
-def changed(registry: FakeRegistry, change: Callable[[dict[str, list[dict[str, object]]]], object]) -> None:
+Document = dict[str, Any]
+
+
+def changed(registry: FakeRegistry, change: Callable[[Document], object]) -> None:
     """Let the tag name a wrapper of somebody's own making."""
-    key = f"{THERE.repository}:latest"
+    key = f"{THERE.place}:latest"
     document = json.loads(registry.manifests[key])
     change(document)
     registry.manifests[key] = json.dumps(document, separators=(",", ":")).encode()
 
 
-HOSTILE: dict[str, Callable[[dict[str, list[dict[str, object]]]], object]] = {
+HOSTILE: dict[str, Callable[[Document], object]] = {
     "another kind": lambda d: d.update(artifactType=[]),
     "no layers": lambda d: d.update(layers=[]),
     "a layer more": lambda d: d["layers"].append(dict(d["layers"][1])),
@@ -288,7 +293,7 @@ HOSTILE: dict[str, Callable[[dict[str, list[dict[str, object]]]], object]] = {
 
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_wrapper_is_refused_before_a_blob_is_read(
-    other: Place, registry: FakeRegistry, change: Callable[[dict[str, list[dict[str, object]]]], object]
+    other: Place, registry: FakeRegistry, change: Callable[[Document], object]
 ) -> None:
     """Only the one wrapper that its own manifest makes is taken; no blob is asked for."""
     changed(registry, change)
@@ -301,7 +306,7 @@ def test_a_hostile_wrapper_is_refused_before_a_blob_is_read(
 
 def test_bytes_that_are_no_manifest(other: Place, registry: FakeRegistry) -> None:
     """Noise, deep nesting, another program's image: typed errors."""
-    key = f"{THERE.repository}:latest"
+    key = f"{THERE.place}:latest"
     for raw in (b"", b"\0" * 99, b"[" * 100_000, b"{}", b'{"artifactType":"x/y","layers":[]}', os.urandom(500)):
         registry.manifests[key] = raw
         with pytest.raises((BadObject, BadManifest)):
@@ -311,9 +316,9 @@ def test_bytes_that_are_no_manifest(other: Place, registry: FakeRegistry) -> Non
 
 def test_a_chunk_list_that_lies_about_a_good_blob(place: Place, other: Place, registry: FakeRegistry) -> None:
     """A list of other chunk hashes under its true digest: neither a fetched blob nor a held one passes with it."""
-    key = f"{THERE.repository}:latest"
+    key = f"{THERE.place}:latest"
     wrapper = unwrap(registry.manifests[key])
-    (blob, named), = wrapper.chunk_lists.items()
+    ((blob, named),) = wrapper.chunk_lists.items()
     forged = bytearray(registry.blobs[named.digest])
     forged[-1] ^= 1
     digest = Digest(hashlib.sha256(forged).hexdigest())

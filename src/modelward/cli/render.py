@@ -331,4 +331,6 @@ _TEXT: dict[str, Callable[[Any], None]] = {
     "space": _space,
     "push": _interchange,
     "fetch": _interchange,
+    "export-to": _interchange,
+    "import-from": _interchange,
 }

@@ -68,6 +68,11 @@ class ModelName(str):
         return self.parts[3]
 
     @property
+    def repository(self) -> str:
+        """Where registries keep it: host, namespace and model, without the tag."""
+        return self.rpartition(":")[0]
+
+    @property
     def short(self) -> str:
         """The name as ``ollama list`` shows it: without the default host and namespace."""
         host, namespace, model, tag = self.parts
