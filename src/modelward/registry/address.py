@@ -65,6 +65,10 @@ def redirected(here: Address, location: str) -> Address:
     return there
 
 
+class NotReached(RegistryUnreachable):
+    """No connection at all: nothing is gained by asking again at once."""
+
+
 class Addresses:
     """Which server stands for a registry's host, by the settings."""
 
@@ -155,7 +159,7 @@ def _nowhere(url: str, why: str) -> RegistryUnreachable:
     )
 
 
-def _silent(origin: Origin, why: str) -> RegistryUnreachable:
-    return RegistryUnreachable(
+def _silent(origin: Origin, why: str) -> NotReached:
+    return NotReached(
         f"cannot be reached: {why}", thing=str(origin), next_step="check the network, or name a mirror (mirrors)"
     )

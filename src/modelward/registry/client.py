@@ -18,7 +18,7 @@ from modelward.domain.name import ModelName
 from modelward.domain.wrapper import OCI_MANIFEST
 from modelward.ports import Clock
 from modelward.registry import challenge
-from modelward.registry.address import Address, Addresses, Origin, is_near, redirected
+from modelward.registry.address import Address, Addresses, NotReached, Origin, is_near, redirected
 from modelward.registry.wire import Answer, Limits, Request, Wire
 
 _READ = {
@@ -213,7 +213,7 @@ class RegistryClient:
             raise RegistryUnreachable("did not answer a moment ago", thing=str(origin), next_step="check the network")
         try:
             return self._wire.ask(address, request, near=near)
-        except RegistryUnreachable:
+        except NotReached:
             self._dead[origin] = self._clock.monotonic() + _DEAD_SECONDS
             raise
 

@@ -5,12 +5,14 @@ http.client of the standard library, because its ``readinto`` fills a given buff
 """
 
 import http.client
+import io
 import ssl
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from functools import partial
+from typing import Any, Self
 
 from modelward.domain.errors import RegistryUnreachable
 from modelward.ports import Clock
@@ -42,6 +44,36 @@ class Request:
     size: int = 64 << 10
 
 
+class _Timed(io.RawIOBase):
+    """What comes from a socket, until the time for all of it is up: a trickle meets its deadline at any byte."""
+
+    def __init__(self, raw: io.RawIOBase, clock: Clock, give_up: float) -> None:
+        self._raw, self._clock, self._give_up = raw, clock, give_up
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - a buffer of any kind
+        """One read of the socket."""
+        if self._clock.monotonic() > self._give_up:
+            raise TimeoutError("too slow")
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        """Close the socket's own file too."""
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer whose every read has the deadline of the whole."""
+
+    def __init__(self, *args: Any, clock: Clock, give_up: float, **keys: Any) -> None:  # noqa: ANN401 - http.client's
+        super().__init__(*args, **keys)
+        self.fp = io.BufferedReader(_Timed(self.fp.detach(), clock, give_up))
+
+
 class _Plain(http.client.HTTPConnection):
     def __init__(self, host: str, port: int, *, seconds: float, dial: Callable[[], object]) -> None:
         super().__init__(host, port, timeout=seconds)
@@ -61,8 +93,9 @@ class Answer:
         self, wire: "Wire", key: tuple[Origin, bool], link: http.client.HTTPConnection, seconds: float
     ) -> None:
         self._wire, self._key, self._link = wire, key, link
+        give_up = wire.clock.monotonic() + seconds
+        link.response_class = partial(_Response, clock=wire.clock, give_up=give_up)  # type: ignore[assignment]
         self._raw = link.getresponse()
-        self._give_up = wire.clock.monotonic() + seconds
         self.status, self.headers = self._raw.status, self._raw.headers
 
     def __enter__(self) -> Self:
@@ -88,8 +121,6 @@ class Answer:
             if not step:
                 break
             got += step
-            if self._wire.clock.monotonic() > self._give_up:
-                raise self._broken("too slow")
         return got
 
     def read_up_to(self, limit: int) -> bytes:
