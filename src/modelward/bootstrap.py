@@ -1,6 +1,7 @@
 """The only place that knows every concrete class: settings in, an open workplace out."""
 
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -8,19 +9,21 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from modelward import config
-from modelward.domain.errors import BadSetting, VaultMissing
+from modelward.domain.errors import BadSetting, StoreNotFound, VaultMissing
 from modelward.domain.reading import ReadMode
 from modelward.domain.retention import Policy
 from modelward.domain.timetable import Timetable
 from modelward.domain.units import parse_duration
 from modelward.ports import OciRegistry, Progress, Source
 from modelward.registry.client import RegistryClient
-from modelward.runtimes.host import parse_host
+from modelward.runtimes.host import parse_host, route_to
 from modelward.runtimes.ollama import OllamaRuntime
 from modelward.scan import Pace, Reading
 from modelward.services.site import Site
+from modelward.serving.endpoint import Endpoint
 from modelward.sources.paced import PacedSource
 from modelward.sources.siblings import SiblingSource, find_siblings
 from modelward.sources.store import StoreSource
@@ -55,11 +58,12 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a verb needs: a vault (made, or there), a store made."""
+    """What a verb needs: a vault (made, or there), a store made, or no store at all where there is none."""
 
     create_vault: bool = False
     need_vault: bool = False
     create_store: bool = False
+    storeless: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,23 @@ class Workplace:
             keep_weekly=chosen.keep_weekly,
             keep_within=chosen.keep_within,
         )
+
+    def server_at(self, url: str) -> OllamaRuntime:
+        """Another server than the one of the settings."""
+        return OllamaRuntime(parse_host(url), self.site.clock)
+
+    def serving(self, url: str, listen: str) -> Endpoint:
+        """A place from which the server at ``url`` can pull what the vault has.
+
+        Without ``listen`` (address[:port]) it is loopback for a server here, and else the address by which this
+        machine reaches it.
+        """
+        host, _, port = listen.rpartition(":") if ":" in listen else (listen, "", "0")
+        if not port.isdecimal() or int(port) > 65_535:
+            raise BadSetting("not an address and port", thing=listen, next_step="write for example 192.168.1.5:8123")
+        shown = host if host not in ("", "0.0.0.0") else route_to(parse_host(url))  # noqa: S104 - what the user gave
+        token = secrets.token_hex(16)
+        return Endpoint(self.site.the_vault().open_blob, listen=(host or shown, int(port)), shown=shown, token=token)
 
     def wait_for_hours(self) -> None:
         """Wait until the hours in which the settings allow downloads; local time counts."""
@@ -117,9 +138,9 @@ def open_workplace(flags: Mapping[str, str], wish: Wish, watch: Watch) -> Iterat
             mode=ReadMode.CACHED if settings.buffered else ReadMode.DIRECT,
             threads=settings.threads,
         )
-        path = Path(settings.vault)
-        _keep_apart(find(settings), path)
-        store = _store(settings, clock, create=wish.create_store)
+        path, place = Path(settings.vault), _place(settings, wish, stack)
+        _keep_apart(place, path)
+        store = _store(place, settings, clock, create=wish.create_store)
         ledgers = FolderLedgers(LocalVault.receipts_path(path), clock)
         vault = _vault(path, ledgers, reading, settings, wish)
         receipts = LocalVault.receipts_path(path) if vault is not None else _own_ledgers(path)
@@ -179,9 +200,21 @@ def _keep_apart(store: Path, vault: Path) -> None:
         )
 
 
-def _store(settings: config.Settings, clock: SystemClock, *, create: bool) -> OllamaStore:
+def _place(settings: config.Settings, wish: Wish, stack: ExitStack) -> Path:
+    """The store's folder; for a verb that can do without one, an empty folder that goes with it."""
+    try:
+        return find(settings)
+    except StoreNotFound:
+        if not wish.storeless:
+            raise
+        empty = Path(stack.enter_context(TemporaryDirectory(prefix="modelward-")))
+        (empty / "blobs").mkdir()
+        return empty
+
+
+def _store(place: Path, settings: config.Settings, clock: SystemClock, *, create: bool) -> OllamaStore:
     limits = StoreLimits(lock_wait=settings.lock_wait.total_seconds(), reserve=settings.reserve)
-    return OllamaStore.open(find(settings), clock=clock, limits=limits, create=create)
+    return OllamaStore.open(place, clock=clock, limits=limits, create=create)
 
 
 def _vault(

@@ -351,6 +351,25 @@ class Runtime(Protocol):
         """Take a name away, with the blobs that no other name needs."""
 
 
+class Served(Protocol):
+    """A model that is being served to another server."""
+
+    @property
+    def reference(self) -> str:
+        """The name to pull it by: ``host:port/token/model:tag``."""
+
+    @property
+    def sent(self) -> int:
+        """Bytes of blobs sent so far."""
+
+
+class Serving(Protocol):
+    """A place from which another server can pull one model."""
+
+    def serving(self, name: ModelName, manifest: Manifest) -> AbstractContextManager[Served]:
+        """Serve the manifest and its blobs as long as the block lasts."""
+
+
 class OciRegistry(Protocol):
     """Registries of the OCI distribution specification; a repository is named ``host[:port]/path``.
 
@@ -367,7 +386,7 @@ class OciRegistry(Protocol):
         """Fill ``view`` with the blob's bytes from ``offset``; returns how many. Safe from several threads."""
 
     def upload_blob(self, repository: str, blob: Digest, size: int, parts: Iterable[bytes]) -> None:
-        """Send a blob piece by piece; the registry proves its digest. An error of ``parts`` ends it, nothing is kept."""
+        """Send a blob piece by piece; the registry proves its digest. An error of ``parts`` ends it; nothing stays."""
 
     def put_manifest(self, repository: str, reference: str, raw: bytes, media_type: str) -> None:
         """Let a tag, or the manifest's own digest, name these bytes; all that they name was sent before."""

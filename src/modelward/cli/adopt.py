@@ -19,7 +19,7 @@ def import_from(
 
     name = ModelName.parse(as_name) if as_name else None
     opened = {**flags, "store": path} if form == "store" else flags
-    with workplace(opened, json=json, create_vault=not dry_run) as place:
+    with workplace(opened, json=json, create_vault=not dry_run, storeless=True) as place:
         report = adopt(place.site, Path(path), form, name, dry_run=dry_run)
     show("import-from", report, json=json)
     return report.exit_code

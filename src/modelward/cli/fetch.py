@@ -39,7 +39,9 @@ def command(
     there, name = Reference.parse(source), ModelName.parse(as_name) if as_name else None
     flags = {"store": store, "vault": vault, "config": config, "limit_rate": limit_rate}
     made = bool(store) and not dry_run
-    with workplace(flags, json=json, create_vault=not dry_run, need_vault=dry_run, create_store=made) as place:
+    with workplace(
+        flags, json=json, create_vault=not dry_run, need_vault=dry_run, create_store=made, storeless=True
+    ) as place:
         report = fetch(place.site, place.oci_registry(), there, name, dry_run=dry_run)
     show(NAME, report, json=json)
     return 0

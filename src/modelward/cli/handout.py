@@ -23,7 +23,7 @@ def export_as(model: str, target: str, form: str, flags: Mapping[str, str | bool
     name, _, snapshot = model.partition("@")
     to_store = form == "store"
     opened = {**flags, "store": target} if to_store else flags
-    with workplace(opened, json=json, need_vault=True, create_store=to_store and not dry_run) as place:
+    with workplace(opened, json=json, need_vault=True, create_store=to_store and not dry_run, storeless=True) as place:
         report = hand_out(place.site, ModelName.parse(name), snapshot, Path(target), form, dry_run=dry_run)
     show("export-to", report, json=json)
     return report.exit_code

@@ -47,12 +47,13 @@ def workplace(
     create_vault: bool = False,
     need_vault: bool = False,
     create_store: bool = False,
+    storeless: bool = False,
 ) -> Iterator["Workplace"]:
     """Settings from flags, environment, file and defaults; then the store and vault that they name, opened."""
     from modelward.bootstrap import Wish, open_workplace
     from modelward.cli.progress import watching
 
-    wish = Wish(create_vault=create_vault, need_vault=need_vault, create_store=create_store)
+    wish = Wish(create_vault=create_vault, need_vault=need_vault, create_store=create_store, storeless=storeless)
     with open_workplace(given(flags), wish, lambda log_level: watching(log_level, quiet=json)) as found:
         yield found
 

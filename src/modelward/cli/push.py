@@ -37,7 +37,7 @@ def command(
     parsed = ModelName.parse(name)
     there = Reference.parse(target, tag=parsed.tag)
     flags = {"store": store, "vault": vault, "config": config, "limit_rate": limit_rate}
-    with workplace(flags, json=json, need_vault=True) as place:
+    with workplace(flags, json=json, need_vault=True, storeless=True) as place:
         report = push(place.site, place.oci_registry(), parsed, snapshot, there, dry_run=dry_run)
     show(NAME, report, json=json)
     return 0

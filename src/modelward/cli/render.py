@@ -21,6 +21,7 @@ from modelward.domain.outcome import (
     PruneReport,
     RepairReport,
     SnapshotLine,
+    ViaReport,
 )
 from modelward.domain.plan import FixOwner, PatchBlob, PlaceBlob, PlaceManifest, PullModel, Step, TrySuspects
 from modelward.domain.snapshot import Snapshot
@@ -256,6 +257,19 @@ def _diff(report: DiffReport) -> None:
         line("the same blobs")
 
 
+def _via(report: ViaReport) -> None:
+    facts(("server", report.server), ("model", f"{report.model.short}  snapshot {report.snapshot}"))
+    if report.replaced:
+        line(f"the server had another version under this name: {report.replaced[:12]}")
+    for note in report.notes:
+        line(note)
+    if report.dry_run:
+        line(f"would let the server pull up to {format_bytes(report.size)}; nothing was changed")
+        return
+    line(f"{report.model.short}: the server lists version {report.manifest.short}, and checked every digest", GOOD)
+    dim(f"{format_bytes(report.sent)} sent in {format_duration(report.seconds)}")
+
+
 def _pin(report: PinReport) -> None:
     if not report.pins:
         line("no model is pinned")
@@ -320,6 +334,7 @@ _TEXT: dict[str, Callable[[Any], None]] = {
     "verify": _verify,
     "repair": _repair,
     "restore": _repair,
+    "restore-via": _via,
     "pull": _repair,
     "pin": _pin,
     "snapshots": _snapshots,

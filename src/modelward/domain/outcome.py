@@ -91,6 +91,26 @@ class RepairReport(msgspec.Struct, frozen=True, kw_only=True):
         return errors.EXIT_DAMAGE if any(action.error for action in self.actions) else exit_code(self.models)
 
 
+class ViaReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One restore over a server's API: what was served, what it replaced (hex digest), bytes that went out."""
+
+    model: ModelName
+    server: str
+    snapshot: str
+    manifest: Digest
+    size: int
+    replaced: str = ""
+    sent: int = 0
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    dry_run: bool = False
+    exit_code: int = errors.EXIT_OK
+
+    def done(self, *, sent: int, seconds: float, notes: tuple[str, ...]) -> "ViaReport":
+        """The report with what came of it."""
+        return msgspec.structs.replace(self, sent=sent, seconds=seconds, notes=notes)
+
+
 class PinReport(msgspec.Struct, frozen=True, kw_only=True):
     """The versions (manifest digests) that models are pinned to, and whether this run changed that."""
 

@@ -1,5 +1,6 @@
 """``OLLAMA_HOST`` in every form that Ollama itself accepts (envconfig.Host of Ollama v0.24.0)."""
 
+import socket
 from dataclasses import dataclass
 
 DEFAULT_PORT = 11434
@@ -78,3 +79,19 @@ def _connectable(host: str) -> str:
 def _port(text: str, default: int) -> int:
     found = text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= 65535
     return int(text) if found else default
+
+
+def route_to(endpoint: Endpoint) -> str:
+    """The address of this machine by which the server is reached; loopback where nothing is known.
+
+    A connected datagram socket sends nothing, and knows its own address (ip(7)).
+    """
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            endpoint.host, endpoint.port, family=socket.AF_INET, type=socket.SOCK_DGRAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.connect(place)
+            return str(probe.getsockname()[0])
+    except OSError:
+        return "127.0.0.1"

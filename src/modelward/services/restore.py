@@ -27,7 +27,7 @@ def restore(
     A version that was named is never swapped for another: damage in it raises NotRepairable.
     """
     began = site.clock.monotonic()
-    snapshot, manifest, notes = _choose(site, name, wanted)
+    snapshot, manifest, notes = choose(site, name, wanted)
     inventory = site.store.inventory()
     doubts = store_findings(site, inventory)
     present = inventory.models.get(name)
@@ -69,7 +69,11 @@ def _stands(inventory: Inventory, name: ModelName) -> bool:
     return name in inventory.models or any(getattr(found, "model", None) == name for found in inventory.findings)
 
 
-def _choose(site: Site, name: ModelName, wanted: str) -> tuple[Snapshot, Manifest, tuple[str, ...]]:
+def choose(site: Site, name: ModelName, wanted: str) -> tuple[Snapshot, Manifest, tuple[str, ...]]:
+    """The snapshot to bring back, its manifest with every blob proved, and which versions were passed over.
+
+    A version that was named is never swapped for another: damage in it raises NotRepairable.
+    """
     vault = site.the_vault()
     mine = tuple(snapshot for snapshot in vault.snapshots() if snapshot.model == name)
     if not mine:

@@ -1,0 +1,1 @@
+"""What a vault gives to servers that only their API reaches."""
