@@ -2,16 +2,20 @@
 
 import socket
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from modelward.bootstrap import SystemClock
-from modelward.domain.errors import RuntimeUnreachable
+from modelward.domain.digest import Digest
+from modelward.domain.errors import ChangedWhileRead, RuntimeRefused, RuntimeUnreachable
 from modelward.runtimes.host import Endpoint, parse_host
 from modelward.runtimes.ollama import OllamaRuntime
+from modelward.testing import FakeStore
 from modelward.testing.fake_ollama import FAULTS, FakeOllama
 
 
@@ -24,7 +28,7 @@ def fake(tmp_path: Path) -> Iterator[FakeOllama]:
 
 def client(url: str) -> OllamaRuntime:
     """A client that does not wait long."""
-    return OllamaRuntime(parse_host(url), SystemClock(), read_seconds=0.3)
+    return OllamaRuntime(parse_host(url), SystemClock(), read_seconds=0.3, stall_seconds=0.3)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -88,6 +92,7 @@ def test_a_packed_answer_is_not_unpacked(fake: FakeOllama) -> None:
 
 def test_a_model_that_stays_is_said_to_stay(fake: FakeOllama) -> None:
     """Unload never returns as if the model had gone (R3): who repairs must not promise the good file."""
+    FakeStore(fake.models).add_model("llama3", b"weights")
     fake.memory, fake.stuck = ["llama3:latest"], True
     with pytest.raises(RuntimeUnreachable, match="still in memory"):
         client(fake.url).unload("llama3:latest")
@@ -136,3 +141,133 @@ def test_a_broken_environment_is_one_error(
     endpoint = Endpoint(scheme="http", host=ELSEWHERE, port=parse_host(fake.url).port)
     with pytest.raises(RuntimeUnreachable):
         OllamaRuntime(endpoint, SystemClock()).version()
+
+
+CALLS: dict[str, Callable[[OllamaRuntime], object]] = {
+    "/api/show": lambda runtime: runtime.show("llama3"),
+    "/api/generate": lambda runtime: runtime.unload("llama3"),
+    "/api/copy": lambda runtime: runtime.copy("llama3", "twin"),
+    "/api/delete": lambda runtime: runtime.delete("llama3"),
+}
+# Of an answer with status 200, the last two calls read nothing, and the others any object that lacks all they look for.
+UNSEEN = {
+    "/api/show": {"wrong shape", "not UTF-8"},
+    "/api/generate": {"wrong shape", "not UTF-8"},
+    "/api/copy": {"wrong shape", "not UTF-8", "garbage", "deep"},
+    "/api/delete": {"wrong shape", "not UTF-8", "garbage", "deep"},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"), [(path, fault) for path in CALLS for fault in [*FAULTS, "slow"] if fault not in UNSEEN[path]]
+)
+def test_every_fault_of_every_call_is_one_error(fake: FakeOllama, path: str, fault: str) -> None:
+    """Whatever is asked: RuntimeUnreachable with a next step, within the deadline."""
+    FakeStore(fake.models).add_model("llama3", b"weights")
+    fake.fail(path, fault)
+    began = time.monotonic()
+    with pytest.raises(RuntimeUnreachable) as caught:
+        CALLS[path](client(fake.url))
+    assert time.monotonic() - began < 5
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize("fault", ["status 500", "status 503", "close"])
+def test_what_is_safe_to_repeat_is_repeated(fake: FakeOllama, fault: str) -> None:
+    """Two bad answers and a good one are a good one, for lists and for show."""
+    FakeStore(fake.models).add_model("llama3", b"weights")
+    patient = OllamaRuntime(parse_host(fake.url), SystemClock())
+    fake.fail("/api/tags", fault, times=2)
+    fake.fail("/api/show", fault, times=2)
+    assert [tag.name for tag in patient.tags()] == ["llama3:latest"]
+    assert patient.show("llama3").format == "gguf"
+    assert fake.asked == ["/api/tags"] * 3 + ["/api/show"] * 3
+
+
+def test_the_third_bad_answer_is_the_last(fake: FakeOllama) -> None:
+    """The server's own words come back after three tries."""
+    fake.fail("/api/tags", "status 500")
+    with pytest.raises(RuntimeRefused, match="scripted"):
+        OllamaRuntime(parse_host(fake.url), SystemClock()).tags()
+    assert len(fake.asked) == 3
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda runtime: runtime.copy("llama3", "twin"),
+        lambda runtime: runtime.delete("llama3"),
+        lambda runtime: runtime.create("made", {"weights.gguf": Digest("0" * 64)}),
+        lambda runtime: list(runtime.pull("llama3")),
+        lambda runtime: runtime.unload("llama3"),
+    ],
+)
+def test_what_changes_something_is_asked_once(fake: FakeOllama, call: Callable[[OllamaRuntime], object]) -> None:
+    """Who does not know whether a deed was done does not do it again."""
+    for path in ("/api/copy", "/api/delete", "/api/create", "/api/pull", "/api/generate"):
+        fake.fail(path, "status 500")
+    with pytest.raises(RuntimeRefused, match="scripted"):
+        call(client(fake.url))
+    assert len(fake.asked) == 1
+
+
+def test_a_server_that_drips_its_headers_is_given_up() -> None:
+    """Bytes that come in time and make no answer do not hold us longer than the deadline."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip_headers, args=(listener,), daemon=True)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(RuntimeUnreachable, match="in time"):
+            client(f"http://127.0.0.1:{listener.getsockname()[1]}").version()
+        assert time.monotonic() - began < 3
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def drip_headers(listener: socket.socket) -> None:
+    """Accept until somebody asks something, and answer with headers that do not end."""
+    while True:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            if not connection.recv(4096):
+                continue  # somebody only knocked
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            for number in range(200):
+                connection.sendall(b"X-%d: y\r\n" % number)
+                time.sleep(0.05)
+        return
+
+
+def test_words_of_a_server_are_one_printable_line(fake: FakeOllama) -> None:
+    """What a server says cannot move a terminal's cursor or fill a screen."""
+    fake.script("/api/pull", [{"error": "\x1b[2Jfirst\nsecond " + "x" * 10_000}])
+    with pytest.raises(RuntimeRefused) as caught:
+        list(client(fake.url).pull("llama3"))
+    assert "first second" in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+
+
+def test_a_page_of_another_program_is_no_refusal(tmp_path: Path) -> None:
+    """A proxy's page for a server that is down is told as a server that does not answer."""
+    with FakeOllama(tmp_path).running() as fake:
+        fake.fail("/api/copy", "page 502")
+        with pytest.raises(RuntimeUnreachable, match="502") as caught:
+            client(fake.url).copy("llama3", "twin")
+    assert not isinstance(caught.value, RuntimeRefused)
+
+
+def test_names_need_not_be_whole_to_be_unloaded(fake: FakeOllama) -> None:
+    """The list says llama3:latest, a person says llama3; it is one model."""
+    FakeStore(fake.models).add_model("llama3", b"weights")
+    fake.memory, fake.stuck = ["llama3:latest"], True
+    with pytest.raises(RuntimeUnreachable, match="still in memory"):
+        client(fake.url).unload("llama3")
+
+
+def test_an_upload_that_is_cut_short_is_an_error(fake: FakeOllama, tmp_path: Path) -> None:
+    """A file that is shorter than it was said to be is not taken for the whole."""
+    (tmp_path / "short").write_bytes(b"short")
+    with (tmp_path / "short").open("rb") as file, pytest.raises(ChangedWhileRead):
+        client(fake.url).upload(Digest("0" * 64), file.fileno(), 3 << 20)
+    assert not list(tmp_path.glob("blobs/*"))

@@ -1,76 +1,93 @@
-"""The Ollama server over HTTP: the little that protecting its store needs, every call with a deadline."""
+"""The Ollama server over HTTP: what it serves, and what it is asked to do, every call with a deadline.
 
-import socket
-from typing import TYPE_CHECKING, TypeVar
+Which call answers what: server/routes.go of Ollama v0.24.0.
+"""
 
-import msgspec
+import math
+import os
+from collections.abc import Generator, Iterator, Mapping
+from typing import TypeVar
 
-from modelward.domain.errors import RuntimeUnreachable
-from modelward.domain.runtime import ServedModel
+from modelward.domain.digest import Digest
+from modelward.domain.errors import ChangedWhileRead, RuntimeRefused, RuntimeUnreachable
+from modelward.domain.runtime import ModelCard, ProbeResult, PullStep, ServedModel
 from modelward.ports import Clock
+from modelward.runtimes.answers import (
+    Anything,
+    Models,
+    NotOllama,
+    Shown,
+    Step,
+    Version,
+    plain,
+    read,
+    refusal,
+    same_name,
+    store_of,
+)
 from modelward.runtimes.host import Endpoint
-
-if TYPE_CHECKING:
-    import httpx
+from modelward.runtimes.probe import Probe
+from modelward.runtimes.progress import SLOW_DISK, Progress
+from modelward.runtimes.wire import Answer, NoAnswer, Request, Stream, Wire
 
 T = TypeVar("T")
-_LIMIT = 8 << 20
-_PLAIN = {"Accept-Encoding": "identity"}  # a packed answer could be any size
-
-
-class _Version(msgspec.Struct, frozen=True):
-    version: str = ""
-
-
-class _Model(msgspec.Struct, frozen=True):
-    name: str = ""
-    digest: str = ""
-    size: int = 0
-
-
-class _Models(msgspec.Struct, frozen=True):
-    models: tuple[_Model, ...] | None = ()
-
-
-class _Any(msgspec.Struct, frozen=True):
-    """Any JSON object."""
+_PIECE = 1 << 20
+_START = "start it, or set OLLAMA_HOST to where it listens"
+_LOG = "read the server's log, or set OLLAMA_HOST to another server"
+_LIST = "see what this server has: ollama list"
+_AGAIN = "pull again: what was downloaded is kept and not asked for twice"
+# Waits before the second and the third try of what is safe to repeat.
+_BACK_OFF = (0.1, 0.3)
+_REWRITING = 10  # create says nothing while it rewrites a model
 
 
 class OllamaRuntime:
-    """One server. Nothing heavy is loaded while nothing listens there."""
+    """One server. Nothing heavy is loaded while nothing listens there.
+
+    ``read_seconds`` bound an answer that costs the server little, ``stall_seconds`` one that costs it work, and
+    the wait for the next line of a download.
+    """
 
     def __init__(
-        self, endpoint: Endpoint, clock: Clock, *, connect_seconds: float = 0.5, read_seconds: float = 10.0
+        self,
+        endpoint: Endpoint,
+        clock: Clock,
+        *,
+        connect_seconds: float = 0.5,
+        read_seconds: float = 10.0,
+        stall_seconds: float = 60.0,
     ) -> None:
-        self._endpoint, self._clock = endpoint, clock
-        self._connect, self._read = connect_seconds, read_seconds
+        self._url, self._clock = endpoint.url, clock
+        self._wire = Wire(endpoint, clock, connect_seconds)
+        self._read, self._stall = read_seconds, stall_seconds
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return self._endpoint.url
+        return self._url
 
     def version(self) -> str:
         """The server's version."""
-        return self._ask("GET", "/api/version", _Version).version
+        return self._get("/api/version", Version).version
 
     def tags(self) -> tuple[ServedModel, ...]:
         """The models that the server lists."""
-        found = self._ask("GET", "/api/tags", _Models).models or ()
+        found = self._get("/api/tags", Models).models or ()
         return tuple(ServedModel(name=model.name, digest=model.digest, size=model.size) for model in found)
 
     def loaded(self) -> tuple[str, ...]:
         """Names of the models that are in memory now."""
-        return tuple(model.name for model in self._ask("GET", "/api/ps", _Models).models or ())
+        return tuple(model.name for model in self._get("/api/ps", Models).models or ())
 
     def unload(self, name: str) -> None:
         """Take a model out of memory: a request without a prompt that keeps it for no time.
 
         The server answers before it has let go (seen with v0.24.0), so its list has the last word, for a while.
         """
-        self._ask("POST", "/api/generate", _Any, {"model": name, "keep_alive": 0})
+        request = Request(method="POST", path="/api/generate", body={"model": name, "keep_alive": 0})
+        self._decode(self._once(request, self._read), Anything, f"to unload {name}")
         give_up = self._clock.monotonic() + self._read
-        while name in self.loaded():
+        while any(same_name(name, other) for other in self.loaded()):
             if self._clock.monotonic() >= give_up:
                 raise RuntimeUnreachable(
                     f"{name} is still in memory after {self._read:g} s",
@@ -79,64 +96,145 @@ class OllamaRuntime:
                 )
             self._clock.sleep(0.05)
 
-    def _ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
-        data = self._call(method, path, body)
-        try:
-            return msgspec.json.decode(data, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self._unreachable(f"an answer that is not Ollama's ({error})") from error
-
-    def _call(self, method: str, path: str, body: object) -> bytes:
-        here = _is_loopback(self._endpoint.host)
-        if here:
-            self._knock()
-        import httpx  # 80 ms and 20 MB that nobody spends while no server runs
-
-        timeout = httpx.Timeout(self._read, connect=self._connect)
-        try:
-            with (
-                # A proxy has no business between two programs on one machine.
-                httpx.Client(timeout=timeout, trust_env=not here, follow_redirects=False) as client,
-                client.stream(method, self.url + path, json=body, headers=_PLAIN) as reply,
-            ):
-                data = self._limited(reply)
-        # The last three: proxy and certificate settings of the environment that httpx cannot use.
-        except (httpx.HTTPError, httpx.InvalidURL, _BadAnswer, OSError, ValueError, ImportError) as error:
-            raise self._unreachable(f"{type(error).__name__}: {error}") from error
-        if reply.status_code != 200:
-            raise self._unreachable(f"status {reply.status_code}: {data[:200].decode(errors='replace')}")
-        return data
-
-    def _limited(self, reply: "httpx.Response") -> bytes:
-        """The body as it comes, unpacked by nobody, within the size and the time that an answer may take."""
-        data = bytearray()
-        give_up = self._clock.monotonic() + self._read
-        for part in reply.iter_raw():
-            data += part
-            if len(data) > _LIMIT:
-                raise _BadAnswer(f"more than {_LIMIT:,} bytes")
-            if self._clock.monotonic() > give_up:
-                raise _BadAnswer(f"not complete after {self._read:g} s")
-        return bytes(data)
-
-    def _knock(self) -> None:
-        """See whether anything listens."""
-        try:
-            socket.create_connection((self._endpoint.host, self._endpoint.port), self._connect).close()
-        except (OSError, UnicodeError) as error:
-            raise self._unreachable(str(error)) from error
-
-    def _unreachable(self, why: str) -> RuntimeUnreachable:
-        return RuntimeUnreachable(
-            f"the server did not answer ({why})",
-            thing=self.url,
-            next_step="start it, or set OLLAMA_HOST to where it listens",
+    def show(self, name: str) -> ModelCard:
+        """What the server says of a model, by the files that it reads."""
+        request = Request(method="POST", path="/api/show", body={"model": name})
+        shown = self._decode(self._repeated(request), Shown, f"to show {name}", _LIST)
+        return ModelCard(
+            store=store_of(shown.modelfile),
+            capabilities=shown.capabilities or (),
+            family=shown.details.family,
+            format=shown.details.format,
+            remote_host=shown.remote_host,
         )
 
+    def pull(self, name: str, *, insecure: bool = False) -> Generator[PullStep, None, None]:
+        """Let the server download a model; yields its progress, raises RuntimeRefused when it says that it failed.
 
-class _BadAnswer(Exception):
-    """More bytes, or more time, than any answer takes."""
+        ``insecure`` speaks plain HTTP to the registry. Closing the iterator cancels the download. Files that the
+        server finds under a blob's name are not looked at (R4). Never repeated by itself: what the server has
+        downloaded and not yet checked counts as good to it the second time.
+        """
+        body = {"model": name, "insecure": insecure, "stream": True}
+        request = Request(method="POST", path="/api/pull", body=body)
+        return self._steps(request, self._stall, f"to pull {name}", _AGAIN)
+
+    def probe(self, name: str, *, seconds: float) -> ProbeResult:
+        """Ask the model for one real token, or one embedding where it makes those; never raises for a bad model."""
+        return Probe(self._wire, self._clock, name, seconds).run()
+
+    def create(self, name: str, files: Mapping[str, Digest]) -> None:
+        """Make a model of blobs that the server has: file name to digest."""
+        body = {"model": name, "files": {file: str(blob) for file, blob in files.items()}, "stream": True}
+        request = Request(method="POST", path="/api/create", body=body)
+        for _ in self._steps(request, self._stall * _REWRITING, f"to create {name}", _LOG):
+            pass
+
+    def upload(self, blob: Digest, fd: int, size: int) -> bool:
+        """Give the server a blob of ``size`` bytes, which it hashes; False when a file has its name already.
+
+        Such a file is not looked at: no upload mends it. Raises ChangedWhileRead when ``fd`` has fewer bytes.
+        """
+        path, doing = f"/api/blobs/{blob}", f"to take {blob}"
+        held = self._repeated(Request(method="HEAD", path=path))
+        if held.status == 200:
+            return False
+        request = Request(method="POST", path=path, content=_pieces(blob, fd, size), size=size)
+        self._checked(self._once(request, self._stall + size / SLOW_DISK), doing, _LOG)
+        return True
+
+    def copy(self, source: str, target: str) -> None:
+        """Give a model a second name, byte for byte; what had that name is replaced."""
+        body = {"source": source, "destination": target}
+        answer = self._once(Request(method="POST", path="/api/copy", body=body), self._stall)
+        self._checked(answer, f"to copy {source} to {target}", _LIST)
+
+    def delete(self, name: str) -> None:
+        """Take a name away, with the blobs that no other name needs."""
+        answer = self._once(Request(method="DELETE", path="/api/delete", body={"model": name}), self._stall)
+        self._checked(answer, f"to delete {name}", _LIST)
+
+    def _get(self, path: str, kind: type[T]) -> T:
+        return self._decode(self._repeated(Request(method="GET", path=path)), kind, f"to answer {path}")
+
+    def _repeated(self, request: Request) -> Answer:
+        """Ask what is safe to repeat, up to three times within one deadline; not again where nobody listens."""
+        give_up = self._clock.monotonic() + self._read
+        for wait in _BACK_OFF:
+            try:
+                answer = self._wire.ask(request, give_up - self._clock.monotonic())
+            except NoAnswer as error:
+                if error.late or error.closed:
+                    raise self._silent(error) from error
+            else:
+                if answer.status < 500:
+                    return answer
+            if self._clock.monotonic() + wait >= give_up:
+                break
+            self._clock.sleep(wait)
+        return self._once(request, max(0.001, give_up - self._clock.monotonic()))
+
+    def _once(self, request: Request, seconds: float) -> Answer:
+        try:
+            return self._wire.ask(request, seconds)
+        except NoAnswer as error:
+            raise self._silent(error) from error
+
+    def _decode(self, answer: Answer, kind: type[T], doing: str, next_step: str = _LOG) -> T:
+        self._checked(answer, doing, next_step)
+        try:
+            return read(answer.data, kind)
+        except NotOllama as error:
+            raise self._silent(error) from error
+
+    def _checked(self, answer: Answer, doing: str, next_step: str) -> None:
+        if answer.status in (200, 201):
+            return
+        if answer.status >= 400 and (words := refusal(answer.data)):
+            raise self._refused(doing, words, next_step)
+        raise self._silent(f"status {answer.status}: {plain(answer.data[:200].decode(errors='replace'))}")
+
+    def _steps(self, request: Request, quiet: float, doing: str, next_step: str) -> Generator[PullStep, None, None]:
+        try:
+            with self._wire.open(request, quiet) as stream:
+                if stream.status != 200:
+                    self._checked(Answer(status=stream.status, data=stream.whole()), doing, next_step)
+                yield from self._until_success(stream, quiet, doing, next_step)
+        except (NoAnswer, NotOllama) as error:
+            raise RuntimeUnreachable(
+                f"the server was asked {doing} and broke off ({plain(str(error))})", thing=self.url, next_step=next_step
+            ) from error
+
+    def _until_success(
+        self, stream: Stream, quiet: float, doing: str, next_step: str
+    ) -> Generator[PullStep, None, None]:
+        progress = Progress(self._clock, quiet)
+        for line in stream.lines():
+            step = read(line, Step)
+            if step.error:
+                raise self._refused(doing, plain(step.error), next_step)
+            stream.deadline.allow(math.inf)  # whoever reads us may take its time
+            yield PullStep(status=step.status, digest=step.digest, total=step.total, completed=step.completed)
+            if step.status == "success":
+                return
+            stream.deadline.allow(progress.patience(step))
+        raise NoAnswer("its answer ends without success")
+
+    def _refused(self, doing: str, words: str, next_step: str) -> RuntimeRefused:
+        return RuntimeRefused(f"the server refused {doing} ({words})", thing=self.url, next_step=next_step)
+
+    def _silent(self, why: object) -> RuntimeUnreachable:
+        return RuntimeUnreachable(f"the server did not answer ({why})", thing=self.url, next_step=_START)
 
 
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or (host.startswith("127.") and host.replace(".", "").isdecimal())
+def _pieces(blob: Digest, fd: int, size: int) -> Iterator[bytes]:
+    """The file's bytes, ``size`` of them."""
+    start = 0
+    while start < size:
+        piece = os.pread(fd, min(_PIECE, size - start), start)
+        if not piece:
+            raise ChangedWhileRead(
+                f"the file ends after {start:,} of {size:,} bytes", thing=blob, next_step="verify it, then try again"
+            )
+        yield piece
+        start += len(piece)
