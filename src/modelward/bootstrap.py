@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from modelward import config
 from modelward.domain.errors import BadSetting, StoreNotFound, VaultMissing
@@ -17,6 +18,7 @@ from modelward.domain.reading import ReadMode
 from modelward.domain.retention import Policy
 from modelward.domain.timetable import Timetable
 from modelward.domain.units import parse_duration
+from modelward.evidence.surroundings import HostSurroundings
 from modelward.ports import OciRegistry, Progress, Source
 from modelward.registry.client import RegistryClient
 from modelward.runtimes.host import parse_host, route_to
@@ -29,12 +31,16 @@ from modelward.sources.siblings import SiblingSource, find_siblings
 from modelward.sources.store import StoreSource
 from modelward.sources.upstream import UpstreamSource
 from modelward.sources.vault import VaultSource
-from modelward.stores.locate import candidates, find_store
+from modelward.stores.locate import candidates, find_store, service_environment
 from modelward.stores.ollama import OllamaStore
 from modelward.stores.ollama_writer import StoreLimits
 from modelward.vault.ledgers import FolderLedgers
 from modelward.vault.local import LocalVault
 from modelward.vault.writer import VaultLimits, store_key
+
+if TYPE_CHECKING:
+    from modelward.services.export import Target
+    from modelward.services.import_ import Bundle
 
 Watch = Callable[[str], AbstractContextManager[Progress]]
 
@@ -81,6 +87,22 @@ class Workplace:
             keep_daily=chosen.keep_daily,
             keep_weekly=chosen.keep_weekly,
             keep_within=chosen.keep_within,
+        )
+
+    def surroundings(self) -> HostSurroundings:
+        """What doctor looks at."""
+        site = self.site
+        known = candidates(os.environ, Path.home(), sys.platform)
+        return HostSurroundings(
+            environ=os.environ,
+            candidates=[(candidate.path, candidate.why) for candidate in known],
+            unit=service_environment(Path("/")) if sys.platform == "linux" else {},
+            store=site.store,
+            vault=site.vault,
+            sources=site.sources,
+            registry=site.registry,
+            reading=site.reading,
+            clock=site.clock,
         )
 
     def server_at(self, url: str) -> OllamaRuntime:
@@ -244,3 +266,17 @@ def practice_store(folder: Path) -> Path:
     if not (store / "manifests").exists():
         FakeStore(store).add_model("practice", tiny_gguf(), template=b"{{ .Prompt }}", license=b"no rights reserved")
     return store
+
+
+def bundle_target(path: str, settings: config.Settings, *, force: bool) -> "Target":
+    """The bundle to be written at ``path``, or to standard output for ``-``."""
+    from modelward.bundles.writer import BundleFile, BundleOutput
+
+    return BundleOutput() if path == "-" else BundleFile(path, reserve=settings.reserve, force=force)
+
+
+def opened_bundle(path: str) -> "AbstractContextManager[Bundle]":
+    """The bundle at ``path``, or on standard input for ``-``, its header proved."""
+    from modelward.bundles.reader import opened_bundle as opened
+
+    return opened(path)

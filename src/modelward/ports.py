@@ -9,15 +9,18 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
+from modelward.domain.cause import Cause
 from modelward.domain.chunks import ChunkList, Span
 from modelward.domain.digest import Digest
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.receipt import Ledger, LedgerChange
 from modelward.domain.runtime import ModelCard, ProbeResult, PullStep, ServedModel
+from modelward.domain.scene import Scene
 from modelward.domain.snapshot import KnownStore, Protected, Snapshot, SnapshotContent, Trashed
 from modelward.domain.source import LocalFile, Wanted
 from modelward.domain.store import BlobStat, Inventory, Owner, Space, StoreIdentity
+from modelward.domain.verdict import Report
 
 
 class Clock(Protocol):
@@ -349,6 +352,22 @@ class Runtime(Protocol):
 
     def delete(self, name: str) -> None:
         """Take a name away, with the blobs that no other name needs."""
+
+
+class Surroundings(Protocol):
+    """What doctor looks at around a store, and in its damage; reads only, and says in notes what it could not read."""
+
+    def scene(self, site_store: Store, compose: Sequence[str]) -> Scene:
+        """Stores, server processes and definitions; raises BadSetting for a Compose file that is none."""
+
+    def real(self, path: str) -> tuple[int, int] | None:
+        """Which folder (device, inode) a path leads to; None where it leads to none."""
+
+    def damage(self, inventory: Inventory, report: Report, server: str) -> tuple[Cause, ...]:
+        """Why what the report found is damaged; ``server`` is the server's version, or empty."""
+
+    def notes(self) -> tuple[str, ...]:
+        """What the last look at damage could not read."""
 
 
 class Served(Protocol):

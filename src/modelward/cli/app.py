@@ -12,8 +12,11 @@ from modelward.cli import (
     backup,
     config,
     diff,
+    doctor,
+    export,
     fetch,
     forget,
+    import_,
     pin,
     protect,
     prune,
@@ -51,6 +54,7 @@ app = typer.Typer(
 
 _VERBS = (
     status,
+    doctor,
     backup,
     verify,
     repair,
@@ -65,6 +69,8 @@ _VERBS = (
     space,
     push,
     fetch,
+    export,
+    import_,
     release,
     protect,
     config,

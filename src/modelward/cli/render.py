@@ -8,6 +8,7 @@ import typer
 
 from modelward import __version__
 from modelward.cli.pieces import BAD, GOOD, Row, dim, facts, findings, health, line, proved, table, ways_out
+from modelward.domain.cause import Diagnosis
 from modelward.domain.chunks import total
 from modelward.domain.codec import as_text, pretty
 from modelward.domain.errors import ModelwardError
@@ -316,6 +317,12 @@ def show_protection(name: ModelName, verb: str, *, changed: bool, json: bool) ->
         dim(f"its versions stay: bring it back with modelward restore {name.short}")
 
 
+def _doctor(report: Diagnosis) -> None:
+    from modelward.cli.text_doctor import show_doctor
+
+    show_doctor(report)
+
+
 def _space(report: SpaceReport) -> None:
     from modelward.cli.text_space import show_space
 
@@ -326,6 +333,12 @@ def _interchange(report: Any) -> None:  # noqa: ANN401 - one of the four that th
     from modelward.cli.text_interchange import show_interchange
 
     show_interchange(report)
+
+
+def _bundle(report: Any) -> None:  # noqa: ANN401 - one of the two that the module below knows
+    from modelward.cli.text_bundle import show_bundle
+
+    show_bundle(report)
 
 
 _TEXT: dict[str, Callable[[Any], None]] = {
@@ -343,9 +356,12 @@ _TEXT: dict[str, Callable[[Any], None]] = {
     "undelete": _undelete,
     "prune": _prune,
     "config": _config,
+    "doctor": _doctor,
     "space": _space,
     "push": _interchange,
     "fetch": _interchange,
     "export-to": _interchange,
     "import-from": _interchange,
+    "export": _bundle,
+    "import": _bundle,
 }

@@ -60,6 +60,11 @@ def candidates(environ: Mapping[str, str], home: Path, platform: str, *, root: P
             yield Candidate(path=root / path, why="a known place of packages and containers")
 
 
+def service_environment(root: Path) -> dict[str, str]:
+    """The environment that systemd gives the service, empty without a unit; HOME is that of its ``User=``."""
+    return _service(root) if _units(root) else {}
+
+
 def _service(root: Path) -> dict[str, str]:
     """The environment that systemd gives the service; HOME is that of its ``User=`` (systemd.exec(5))."""
     variables: dict[str, str] = {}

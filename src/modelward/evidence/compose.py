@@ -1,0 +1,133 @@
+"""Read Compose files as far as it takes to know where a server keeps its models (compose-spec, Docker's defaults)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from modelward.domain.errors import BadSetting
+from modelward.domain.scene import Definition, Mount
+
+_LIMIT = 1 << 20
+_MOST_ALIASES = 200
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-?+])([^}]*))?\}|(\w+)|(\$))")
+_NAME = re.compile(r"[^a-z0-9_-]")
+
+
+def definitions(path: Path, environ: Mapping[str, str]) -> list[Definition]:
+    """The servers that a Compose file defines. Raises BadSetting for a file that cannot be read as one."""
+    document = _load(path)
+    known = _dotenv(path.parent) | dict(environ)
+    project = _fill(str(document.get("name") or ""), known) or _NAME.sub("", path.resolve().parent.name.lower())
+    services = document.get("services")
+    if not isinstance(services, dict):
+        raise _bad(path, "there are no services in it")
+    found = []
+    for name, service in services.items():
+        if isinstance(service, dict) and _is_server(service):
+            found.append(_definition(path, str(name), service, project, known))
+    return found
+
+
+def _load(path: Path) -> dict[str, Any]:
+    import yaml  # only where a file is given
+
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LIMIT + 1)
+    except OSError as error:
+        raise _bad(path, str(error.strerror).lower()) from error
+    if len(data) > _LIMIT or data.count(b"*") > _MOST_ALIASES * 10:
+        raise _bad(path, "too large for a Compose file")
+    try:
+        if (
+            sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, Loader=yaml.SafeLoader))
+            > _MOST_ALIASES
+        ):
+            raise _bad(path, "too many aliases for a Compose file")
+        document = yaml.safe_load(data)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _bad(path, f"not YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(document, dict):
+        raise _bad(path, "not a Compose file")
+    return document
+
+
+def _is_server(service: Mapping[str, Any]) -> bool:
+    image = str(service.get("image") or "").rpartition("@")[0] or str(service.get("image") or "")
+    command = " ".join(map(str, _listed(service.get("command")) + _listed(service.get("entrypoint"))))
+    return "ollama/ollama" in image or "ollama serve" in command or "OLLAMA_MODELS" in _environment(service)
+
+
+def _definition(path: Path, name: str, service: dict[str, Any], project: str, known: Mapping[str, str]) -> Definition:
+    environment = {key: _fill(value, known) for key, value in _environment(service).items()}
+    return Definition(
+        where=f"{path.name}: service {name}",
+        models=environment.get("OLLAMA_MODELS", "").strip().strip("\"'"),
+        home=environment.get("HOME", "") or "/root",
+        mounts=tuple(_mounts(service, path.resolve().parent, project, known)),
+    )
+
+
+def _environment(service: Mapping[str, Any]) -> dict[str, str]:
+    """Both forms: a mapping, and a list of ``NAME=value``."""
+    given = service.get("environment")
+    if isinstance(given, dict):
+        return {str(key): "" if value is None else str(value) for key, value in given.items()}
+    pairs = (str(item).partition("=") for item in _listed(given))
+    return {name: value for name, _, value in pairs}
+
+
+def _mounts(service: Mapping[str, Any], folder: Path, project: str, known: Mapping[str, str]) -> Iterator[Mount]:
+    for item in _listed(service.get("volumes")):
+        if isinstance(item, dict):
+            source, target = str(item.get("source") or ""), str(item.get("target") or "")
+        else:
+            parts = _fill(str(item), known).split(":")
+            source, target = (parts[0], parts[1]) if len(parts) > 1 else ("", parts[0])
+        source, target = _fill(source, known), _fill(target, known)
+        if source and target:
+            yield Mount(source=_source(source, folder, project), target=str(PurePosixPath(target)))
+
+
+def _source(text: str, folder: Path, project: str) -> str:
+    """A folder of the host by its path; a named volume by the name that Docker gives it."""
+    if text.startswith(("/", "~")):
+        return text
+    if text.startswith("."):
+        return str((folder / text).resolve())
+    return f"{project}_{text}"
+
+
+def _listed(value: object) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _fill(text: str, known: Mapping[str, str]) -> str:
+    """Variables in their place: ``$NAME``, ``${NAME}``, ``${NAME:-default}``."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[5]:
+            return "$"
+        name, operator, other = found[1] or found[4], found[2] or "", found[3] or ""
+        given = known.get(name, "")
+        if operator.endswith("+"):
+            return other if given else ""
+        return given or (other if operator.endswith("-") else "")
+
+    return _VARIABLE.sub(value, text)
+
+
+def _dotenv(folder: Path) -> dict[str, str]:
+    try:
+        lines = (folder / ".env").read_text(encoding="utf-8", errors="replace").splitlines()[:1000]
+    except OSError:
+        return {}
+    pairs = (line.strip().removeprefix("export ").partition("=") for line in lines if not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip().strip("\"'") for name, equals, value in pairs if equals}
+
+
+def _bad(path: Path, why: str) -> BadSetting:
+    return BadSetting(why, thing=path, next_step="give a Compose file of yours with --compose")
