@@ -21,9 +21,7 @@ def test_this_machine(host: str) -> None:
     assert speaks_plain(f"[{host}]:5000" if ":" in host else f"{host}:5000", ())
 
 
-@pytest.mark.parametrize(
-    "host", ["registry.ollama.ai", "10.0.0.1", "localhost.example.org", "127.0.0.1.org", ""]
-)
+@pytest.mark.parametrize("host", ["registry.ollama.ai", "10.0.0.1", "localhost.example.org", "127.0.0.1.org", ""])
 def test_other_machines(host: str) -> None:
     """Names that only look like it are none; the settings may name them."""
     assert not is_loopback(host)

@@ -254,7 +254,7 @@ def test_space_is_checked_before_the_first_byte(place: Place, upstream: Upstream
     registry = MemoryRegistry({"llama3": json.dumps(huge).encode()})
 
     class Endless(MemorySource):
-        def offers(self, wanted: object) -> dict[Digest, tuple[()]]:  # type: ignore[override]
+        def offers(self, wanted: object) -> dict[Digest, tuple[()]]:
             """Everything."""
             return {item.blob: () for item in wanted}  # type: ignore[attr-defined]
 

@@ -175,6 +175,7 @@ def test_a_file_that_was_staged_elsewhere_is_refused(fake: FakeStore, clock: Fro
         """Looks like a staged file."""
 
         fd = -1
+        have: frozenset[int] = frozenset()
 
         def write_at(self, view: memoryview, length: int, offset: int) -> None:
             """Take it."""
@@ -185,6 +186,8 @@ def test_a_file_that_was_staged_elsewhere_is_refused(fake: FakeStore, clock: Fro
 
         def discard(self) -> None:
             """Do nothing."""
+
+        drop = discard
 
     with opened(fake, clock).writing() as writer, pytest.raises(WriteFailed):
         writer.publish_blob(Foreign(), Digest("0" * 64))

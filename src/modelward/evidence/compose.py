@@ -1,7 +1,7 @@
 """Read Compose files as far as it takes to know where a server keeps its models (compose-spec, Docker's defaults)."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,15 +18,36 @@ def definitions(path: Path, environ: Mapping[str, str]) -> list[Definition]:
     """The servers that a Compose file defines. Raises BadSetting for a file that cannot be read as one."""
     document = _load(path)
     known = _dotenv(path.parent) | dict(environ)
-    project = _fill(str(document.get("name") or ""), known) or _NAME.sub("", path.resolve().parent.name.lower())
     services = document.get("services")
     if not isinstance(services, dict):
         raise _bad(path, "there are no services in it")
-    found = []
-    for name, service in services.items():
-        if isinstance(service, dict) and _is_server(service):
-            found.append(_definition(path, str(name), service, project, known))
-    return found
+    volumes = _volumes(document, _project(document, path, known), known)
+    return [
+        _definition(path, str(name), service, volumes, known)
+        for name, service in services.items()
+        if isinstance(service, dict) and _is_server(service, known)
+    ]
+
+
+def _project(document: Mapping[str, Any], path: Path, known: Mapping[str, str]) -> str:
+    """The project's name: the environment's, else the file's, else the folder's as Compose normalises it."""
+    named = known.get("COMPOSE_PROJECT_NAME") or _fill(str(document.get("name") or ""), known)
+    return named or _NAME.sub("", path.resolve().parent.name.lower()).lstrip("_-")
+
+
+def _volumes(document: Mapping[str, Any], project: str, known: Mapping[str, str]) -> Callable[[str], str]:
+    """What Docker calls a named volume: as its ``name:`` says, as it stands when ``external``, else by project."""
+    given = document.get("volumes")
+    declared = given if isinstance(given, dict) else {}
+
+    def name(volume: str) -> str:
+        entry = declared.get(volume)
+        settings = entry if isinstance(entry, dict) else {}
+        if named := _fill(str(settings.get("name") or ""), known):
+            return named
+        return volume if settings.get("external") else f"{project}_{volume}"
+
+    return name
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -47,38 +68,44 @@ def _load(path: Path) -> dict[str, Any]:
             raise _bad(path, "too many aliases for a Compose file")
         document = yaml.safe_load(data)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _bad(path, f"not YAML ({str(error).splitlines()[0]})") from error
+        raise _bad(path, f"not YAML ({(str(error).splitlines() or ['damaged'])[0]})") from error
     if not isinstance(document, dict):
         raise _bad(path, "not a Compose file")
     return document
 
 
-def _is_server(service: Mapping[str, Any]) -> bool:
-    image = str(service.get("image") or "").rpartition("@")[0] or str(service.get("image") or "")
+def _is_server(service: Mapping[str, Any], known: Mapping[str, str]) -> bool:
+    image = _fill(str(service.get("image") or ""), known)
     command = " ".join(map(str, _listed(service.get("command")) + _listed(service.get("entrypoint"))))
-    return "ollama/ollama" in image or "ollama serve" in command or "OLLAMA_MODELS" in _environment(service)
+    return "ollama/ollama" in image or "ollama serve" in command or "OLLAMA_MODELS" in _environment(service, known)
 
 
-def _definition(path: Path, name: str, service: dict[str, Any], project: str, known: Mapping[str, str]) -> Definition:
-    environment = {key: _fill(value, known) for key, value in _environment(service).items()}
+def _definition(
+    path: Path, name: str, service: Mapping[str, Any], volumes: Callable[[str], str], known: Mapping[str, str]
+) -> Definition:
+    environment = _environment(service, known)
     return Definition(
-        where=f"{path.name}: service {name}",
+        where=f"{path}: service {name}",
         models=environment.get("OLLAMA_MODELS", "").strip().strip("\"'"),
         home=environment.get("HOME", "") or "/root",
-        mounts=tuple(_mounts(service, path.resolve().parent, project, known)),
+        mounts=tuple(_mounts(service, path.resolve().parent, volumes, known)),
     )
 
 
-def _environment(service: Mapping[str, Any]) -> dict[str, str]:
-    """Both forms: a mapping, and a list of ``NAME=value``."""
+def _environment(service: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, str]:
+    """Both forms, a mapping and a list of ``NAME=value``; a name without a value has the one that Compose runs with."""
     given = service.get("environment")
     if isinstance(given, dict):
-        return {str(key): "" if value is None else str(value) for key, value in given.items()}
-    pairs = (str(item).partition("=") for item in _listed(given))
-    return {name: value for name, _, value in pairs}
+        pairs = [(str(key), value) for key, value in given.items()]
+    else:
+        words = (str(item).partition("=") for item in _listed(given))
+        pairs = [(name, value if found else None) for name, found, value in words]
+    return {key: known.get(key, "") if value is None else _fill(str(value), known) for key, value in pairs}
 
 
-def _mounts(service: Mapping[str, Any], folder: Path, project: str, known: Mapping[str, str]) -> Iterator[Mount]:
+def _mounts(
+    service: Mapping[str, Any], folder: Path, volumes: Callable[[str], str], known: Mapping[str, str]
+) -> Iterator[Mount]:
     for item in _listed(service.get("volumes")):
         if isinstance(item, dict):
             source, target = str(item.get("source") or ""), str(item.get("target") or "")
@@ -87,16 +114,18 @@ def _mounts(service: Mapping[str, Any], folder: Path, project: str, known: Mappi
             source, target = (parts[0], parts[1]) if len(parts) > 1 else ("", parts[0])
         source, target = _fill(source, known), _fill(target, known)
         if source and target:
-            yield Mount(source=_source(source, folder, project), target=str(PurePosixPath(target)))
+            yield Mount(source=_source(source, folder, volumes, known), target=str(PurePosixPath(target)))
 
 
-def _source(text: str, folder: Path, project: str) -> str:
+def _source(text: str, folder: Path, volumes: Callable[[str], str], known: Mapping[str, str]) -> str:
     """A folder of the host by its path; a named volume by the name that Docker gives it."""
-    if text.startswith(("/", "~")):
-        return text
+    if text == "~" or text.startswith("~/"):
+        return known.get("HOME", "~") + text[1:]
+    if text.startswith("/"):
+        return str(PurePosixPath(text))
     if text.startswith("."):
         return str((folder / text).resolve())
-    return f"{project}_{text}"
+    return volumes(text)
 
 
 def _listed(value: object) -> list[Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modelward.domain.cause import Cause
 from modelward.domain.diagnose_damage import diagnose_damage
-from modelward.domain.scene import Definition, Scene
+from modelward.domain.scene import Definition, Scene, ServerSeen
 from modelward.domain.store import Inventory
 from modelward.domain.verdict import Report
 from modelward.evidence import compose, host
@@ -44,7 +44,7 @@ class HostSurroundings:
         return Scene(
             store=site_store.path,
             folder=host.identity(ours) or (0, 0),
-            stores=tuple(host.stores(ours, self.candidates, served)),
+            stores=tuple(host.stores(ours, [*self.candidates, *_of(servers)], served)),
             servers=tuple(servers),
             definitions=tuple(definitions),
             wanted=bool(servers or definitions or self.environ.get("OLLAMA_HOST")),
@@ -79,3 +79,7 @@ class HostSurroundings:
     def notes(self) -> tuple[str, ...]:
         """What the last look at damage could not read."""
         return self._notes
+
+
+def _of(servers: Sequence[ServerSeen]) -> list[tuple[Path, str]]:
+    return [(Path(server.store), f"read by process {server.pid}") for server in servers]
