@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelward.testing import corrupt, fingerprint
+from modelward.testing.registry import FakeRegistry
 from tests.acceptance.stage import MIB, Stage
 from tests.docker_registry import running_registry
 from tests.ollama_server import OllamaServer
@@ -86,3 +87,46 @@ def test_a_damaged_blob_costs_the_whole_where_nothing_shows(healing: Healing) ->
     assert (code, json.loads(printed)["bytes_moved"]) == (0, size)
     assert hashlib.sha256(healing.blob.read_bytes()).hexdigest() == good
     healing.works()
+
+
+@pytest.fixture
+def pulled(ollama_server: OllamaServer, tmp_path: Path) -> Iterator[tuple[Stage, str]]:
+    """A model that the server pulled from a registry which it accepts, and its name there."""
+    stage = Stage(ollama_server, tmp_path)
+    raw = stage.manifest.read_bytes().rstrip()
+    with FakeRegistry().running() as registry:
+        registry.manifests["library/llama3:latest"] = raw
+        for blob in stage.store.glob("blobs/*"):
+            registry.hold(blob.read_bytes())
+        name = f"{registry.address}/library/llama3"
+        assert stage.server.run("rm", "llama3").returncode == 0
+        assert stage.server.run("pull", "--insecure", name).returncode == 0
+        yield stage, name
+
+
+def test_a_pull_says_success_and_the_blob_stays_bad(pulled: tuple[Stage, str]) -> None:
+    """Our reason to be: the file under the right name is not looked at; repair has it downloaded in truth (R4)."""
+    stage, name = pulled
+    good = stage.blob.read_bytes()
+    corrupt.zero(stage.blob, 5 * MIB, MIB)
+    again = stage.server.run("pull", "--insecure", name)
+    print(f"$ ollama pull --insecure {name}\n{again.stdout}{again.stderr.splitlines()[-1]}")
+    assert again.returncode == 0
+    assert "success" in again.stdout + again.stderr
+    assert stage.blob.read_bytes() != good
+    code, printed = stage.modelward("repair", "--json", MODELWARD_UPSTREAM="false")
+    assert code == 0
+    assert [action["step"] for action in json.loads(printed)["actions"]] == ["PullModel"]
+    assert stage.blob.read_bytes() == good
+    assert stage.server.generate(name)
+
+
+def test_one_damaged_mib_costs_one_mib_once_it_was_backed_up(pulled: tuple[Stage, str]) -> None:
+    """With the chunk list of a backup and its blob gone from the vault, upstream gives the very chunk (R2)."""
+    stage, _ = pulled
+    assert stage.modelward("backup")[0] == 0
+    max((stage.vault / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size).unlink()
+    corrupt.flip_bit(stage.blob, 7 * MIB + 99, 3)
+    code, printed = stage.modelward("repair", "--json")
+    assert (code, json.loads(printed)["bytes_moved"]) == (0, MIB)
+    assert json.loads(printed)["actions"][0]["source"] == "upstream"

@@ -19,7 +19,7 @@ def health(healthy: bool | None, *, recoverable: bool) -> str:  # noqa: FBT001 -
         return "not proved yet"
     if healthy:
         return "healthy" if recoverable else "healthy, no copy"
-    return "DAMAGED, repairable" if recoverable else "DAMAGED, no source"
+    return "DAMAGED, repairable" if recoverable else "DAMAGED, no copy"
 
 
 def proved(when: datetime | None, healthy: bool | None) -> str:  # noqa: FBT001 - the axis itself

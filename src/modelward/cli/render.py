@@ -143,9 +143,9 @@ def _verify(report: Report) -> None:
 
 def _next_after(damaged: Sequence[Verdict], *, of_vault: bool) -> None:
     for verdict in damaged:
-        verb = "backup" if of_vault else "repair"
-        name = verdict.name.short
-        line(f"  next: modelward {verb} {name}" if verdict.recoverable else f"  {name}: no source has good bytes of it")
+        verb, other = ("repair --vault-copy", "store") if of_vault else ("repair", "vault")
+        far = "" if verdict.recoverable else f" (the {other} has no good copy: other folders and the registry are asked)"
+        line(f"  next: modelward {verb} {verdict.name.short}{far}")
 
 
 def _repair(report: RepairReport) -> None:

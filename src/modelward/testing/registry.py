@@ -210,7 +210,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "wrong bytes":
             data = bytes(255 - byte for byte in data)
         if not digest or "Range" not in self.headers or fault == "ignores ranges":
-            self._body(200, data, {}, fault)
+            # Without a Location to read ranges from Ollama refuses a blob (server/download.go of v0.24.0).
+            self._body(200, data, {"Location": self.path} if digest else {}, fault)
         else:
             shift = 1 if fault == "another range" else 0
             label = {"Content-Range": f"bytes {first + shift}-{last + shift}/{len(data)}"}
