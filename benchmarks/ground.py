@@ -47,6 +47,7 @@ class Ground:
             "OLLAMA_HOST": _NOWHERE,
             "MODELWARD_STORE": str(self.store),
             "MODELWARD_VAULT": str(self.vault),
+            "MODELWARD_UPSTREAM": "false",
             "RESTIC_PASSWORD": "benchmark",
             "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
             "BORG_BASE_DIR": str(base / "home"),
