@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from modelward import config
@@ -18,6 +17,7 @@ from modelward.domain.reading import ReadMode
 from modelward.domain.retention import Policy
 from modelward.domain.timetable import Timetable
 from modelward.domain.units import parse_duration
+from modelward.durable import scratch
 from modelward.evidence.surroundings import HostSurroundings
 from modelward.ports import OciRegistry, Progress, Source
 from modelward.registry.client import RegistryClient
@@ -229,9 +229,7 @@ def _place(settings: config.Settings, wish: Wish, stack: ExitStack) -> Path:
     except StoreNotFound:
         if not wish.storeless:
             raise
-        empty = Path(stack.enter_context(TemporaryDirectory(prefix="modelward-")))
-        (empty / "blobs").mkdir()
-        return empty
+        return stack.enter_context(scratch())
 
 
 def _store(place: Path, settings: config.Settings, clock: SystemClock, *, create: bool) -> OllamaStore:

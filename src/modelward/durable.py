@@ -16,6 +16,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn, Self
 
 from modelward.domain.chunks import CHUNK
@@ -266,6 +267,13 @@ class Staged:
         if self._live:
             self._live = False
             os.close(self.fd)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """An empty folder that goes with the block, for a command that needs a place and has none."""
+    with TemporaryDirectory(prefix="modelward-") as name:
+        yield Path(name)
 
 
 def put_small(staging: Folder, folder: Folder, name: str, data: bytes, *, mode: int = 0o600) -> FileId:

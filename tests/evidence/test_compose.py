@@ -1,5 +1,6 @@
 """Compose files as people write them, and files that are none."""
 
+import json
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelward.domain.errors import BadSetting
-from modelward.domain.scene import Definition
+from modelward.domain.scene import Definition, Mount
 from modelward.evidence.compose import definitions
 
 
@@ -126,3 +127,129 @@ def test_any_text(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path.write_text(text, encoding="utf-8", errors="replace")
     with suppress(BadSetting):
         assert isinstance(definitions(path, {}), list)
+
+
+def one(tmp_path: Path, service: str, more: str = "", **environ: str) -> Definition:
+    """The one server of a file with one service, given as lines of YAML."""
+    lines = "".join(f"    {line}\n" for line in service.splitlines())
+    return only(read(tmp_path, f"services:\n  ollama:\n{lines}{more}", **({"HOME": "/home/ann"} | environ)))
+
+
+@pytest.mark.parametrize("environment", ["[OLLAMA_MODELS]", "{OLLAMA_MODELS: }"])
+def test_a_name_without_a_value_takes_the_shells(tmp_path: Path, environment: str) -> None:
+    """As Compose does; without one in the shell the default holds."""
+    service = f"image: ollama/ollama\nenvironment: {environment}"
+    assert one(tmp_path, service, OLLAMA_MODELS="/shell").store == "/shell"
+    assert one(tmp_path, service).store == "/root/.ollama/models"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("${PLACE}", "/set"),
+        ("$PLACE/in", "/set/in"),
+        ("${NONE:-/else}", "/else"),
+        ("${EMPTY-/else}", "/root/.ollama/models"),
+        ("${PLACE:-/else}", "/set"),
+        ("${PLACE:?must be set}", "/set"),
+        ("${PLACE:+/other}", "/other"),
+        ("/a$$b", "/a$b"),
+        ("${FILE}", "/dotenv"),
+    ],
+)
+def test_variables(tmp_path: Path, text: str, expected: str) -> None:
+    """They come from the shell, then from ``.env`` beside the file, then from their default."""
+    (tmp_path / "rag").mkdir()
+    (tmp_path / "rag" / ".env").write_text("# no=1\nFILE='/dotenv'\nexport PLACE=/from/file\n")
+    service = f"image: ollama/ollama\nenvironment:\n  OLLAMA_MODELS: {text!r}"
+    assert one(tmp_path, service, PLACE="/set", EMPTY="").store == expected
+
+
+@pytest.mark.parametrize(
+    ("volume", "source"),
+    [
+        ("models:/root/.ollama", "rag_models"),
+        ("models:/root/.ollama:ro", "rag_models"),
+        ("/srv/o/:/root/.ollama/", "/srv/o"),
+        ("~/o:/root/.ollama", "/home/ann/o"),
+        ("${NAME:-models}:/root/.ollama", "rag_models"),
+        ("{type: volume, source: models, target: /root/.ollama}", "rag_models"),
+        ("{type: bind, source: /srv/o, target: /root/.ollama}", "/srv/o"),
+    ],
+)
+def test_volumes(tmp_path: Path, volume: str, source: str) -> None:
+    """Short and long, named and bound; a named one belongs to the project."""
+    found = one(tmp_path, f"image: ollama/ollama\nvolumes:\n  - {volume}")
+    assert found.mounts == (Mount(source=source, target="/root/.ollama"),)
+
+
+@pytest.mark.parametrize(
+    ("more", "environ", "source"),
+    [
+        ("name: other\n", {}, "other_models"),
+        ("name: other\n", {"COMPOSE_PROJECT_NAME": "shell"}, "shell_models"),
+        ("volumes: {models: {external: true}}\n", {}, "models"),
+        ("volumes: {models: {name: shared}}\n", {}, "shared"),
+        ("volumes: {models: }\n", {}, "rag_models"),
+    ],
+)
+def test_what_docker_calls_a_volume(tmp_path: Path, more: str, environ: dict[str, str], source: str) -> None:
+    """A project's name can be given, and so can the volume's own."""
+    found = one(tmp_path, "image: ollama/ollama\nvolumes: ['models:/root/.ollama']", more, **environ)
+    assert found.mounts[0].source == source
+
+
+def test_which_services_are_servers(tmp_path: Path) -> None:
+    """By image, by command, or by what is set; clients of a server are none."""
+    found = read(
+        tmp_path,
+        """
+services:
+  digest: {image: 'ollama/ollama@sha256:00'}
+  mirror: {image: 'registry.example/ollama/ollama:0.24.0'}
+  variable: {image: '${IMAGE}'}
+  command: {build: ., command: ollama serve}
+  listed: {build: ., entrypoint: [ollama, serve]}
+  models: {build: ., environment: [OLLAMA_MODELS=/m]}
+  web: {image: webui, environment: [OLLAMA_HOST=ollama]}
+  nothing:
+""",
+        IMAGE="ollama/ollama:rocm",
+    )
+    names = [seen.where.rpartition(" ")[2] for seen in found]
+    assert names == ["digest", "mirror", "variable", "command", "listed", "models"]
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, "services: {o: " + "{a: " * 500 + "}" * 501])
+def test_what_is_too_deep(tmp_path: Path, text: str) -> None:
+    """It is not read to its end, which would take minutes."""
+    with pytest.raises(BadSetting, match="too deep"):
+        read(tmp_path, text)
+
+
+def test_a_bomb_of_merges(tmp_path: Path) -> None:
+    """Merge keys are unfolded while the file is read: this one says so few lines, and means nine to the eleventh."""
+    lines = ["m0: &m0 {k: v}"]
+    lines += [f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 9)}]}}" for n in range(1, 12)]
+    with pytest.raises(BadSetting, match="aliases"):
+        read(tmp_path, "\n".join([*lines, "services: {o: *m11}"]))
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text("a:/$ {}~.-=", max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+services = st.fixed_dictionaries(dict.fromkeys(("image", "environment", "volumes", "command"), values))
+
+
+@settings(max_examples=60, deadline=None)
+@given(service=services, declared=values)
+def test_any_values_are_read(
+    tmp_path_factory: pytest.TempPathFactory, service: dict[str, object], declared: object
+) -> None:
+    """Whatever stands where a setting is expected, nothing but a definition comes of it."""
+    document = {"services": {"o": service, "p": service | {"image": "ollama/ollama"}}, "volumes": declared}
+    found = read(tmp_path_factory.mktemp("values"), json.dumps(document))
+    assert all(seen.store for seen in found)
+    assert any(seen.where.endswith("service p") for seen in found)

@@ -89,6 +89,41 @@ def test_small_things(tmp_path: Path) -> None:
     assert not read_only(tmp_path / "nope")
 
 
+def test_stores_beside_and_below(tmp_path: Path) -> None:
+    """Whatever their names, two levels down; what lies in a store's own folders is none."""
+    for place in ("vol/mine", "vol/beside", "vol/mine/a/deep", "vol/mine/blobs/x", "vol/mine/a/b/too-deep"):
+        FakeStore(tmp_path / place).add_model("llama3", b"x")
+    found = stores(tmp_path / "vol/mine", [], None)
+    assert [Path(store.path).name for store in found] == ["mine", "beside", "deep"]
+
+
+def test_docker_volumes(tmp_path: Path) -> None:
+    """Both places in a volume, as far as they can be read."""
+    top = tmp_path / "var/lib/docker/volumes/rag_models/_data"
+    FakeStore(tmp_path / "ours/store").add_model("llama3", b"x")
+    FakeStore(top).add_model("llama3", b"x")
+    FakeStore(top / "models").add_model("mistral", b"x")
+    found = stores(tmp_path / "ours/store", [], None, root=tmp_path)
+    assert {store.path for store in found if "rag_models" in store.why} == {str(top), str(top / "models")}
+
+
+def test_a_container_does_not_read_our_folder_of_the_same_name(tmp_path: Path) -> None:
+    """Its store is not there yet: the host's folder at that path proves nothing about it."""
+    FakeStore(tmp_path / "models").add_model("llama3", b"x")
+    (tmp_path / "container").mkdir()
+    process(tmp_path, 9, ["ollama", "serve"], {"OLLAMA_MODELS": str(tmp_path / "models")}, tmp_path / "container")
+    ((server,), _) = servers(tmp_path)
+    assert (server.folder, server.container) == ((0, 0), True)
+
+
+def test_a_store_from_where_the_server_runs(tmp_path: Path) -> None:
+    """A path that does not begin with a slash counts from its working folder."""
+    FakeStore(tmp_path / "there/models").add_model("llama3", b"x")
+    process(tmp_path, 9, ["ollama", "serve"], {"OLLAMA_MODELS": "models"})
+    (tmp_path / "proc/9/cwd").symlink_to(tmp_path / "there")
+    assert servers(tmp_path)[0][0].folder == identity(tmp_path / "there/models")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_a_folder_that_is_closed(tmp_path: Path) -> None:
     """It is no store to us."""

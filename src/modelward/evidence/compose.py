@@ -1,7 +1,7 @@
 """Read Compose files as far as it takes to know where a server keeps its models (compose-spec, Docker's defaults)."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -9,7 +9,8 @@ from modelward.domain.errors import BadSetting
 from modelward.domain.scene import Definition, Mount
 
 _LIMIT = 1 << 20
-_MOST_ALIASES = 200
+_MOST_NODES = 100_000  # with every alias counted as what it stands for
+_MOST_DEPTH = 64
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-?+])([^}]*))?\}|(\w+)|(\$))")
 _NAME = re.compile(r"[^a-z0-9_-]")
 
@@ -58,20 +59,47 @@ def _load(path: Path) -> dict[str, Any]:
             data = file.read(_LIMIT + 1)
     except OSError as error:
         raise _bad(path, str(error.strerror).lower()) from error
-    if len(data) > _LIMIT or data.count(b"*") > _MOST_ALIASES * 10:
+    if len(data) > _LIMIT:
         raise _bad(path, "too large for a Compose file")
     try:
-        if (
-            sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, Loader=yaml.SafeLoader))
-            > _MOST_ALIASES
-        ):
-            raise _bad(path, "too many aliases for a Compose file")
+        if not _modest(yaml.parse(data, Loader=yaml.SafeLoader)):
+            raise _bad(path, "too large or too deep for a Compose file, with its aliases")
         document = yaml.safe_load(data)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _bad(path, f"not YAML ({(str(error).splitlines() or ['damaged'])[0]})") from error
     if not isinstance(document, dict):
         raise _bad(path, "not a Compose file")
     return document
+
+
+def _modest(events: Iterable[object]) -> bool:
+    """Whether the document stays small once aliases are filled in; a few lines of them can make billions of values.
+
+    Ends with the first event too many: what comes after is not even read.
+    """
+    from yaml import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent
+
+    sizes: dict[str, int] = {}
+    open_: list[tuple[str, int]] = []  # each collection that is not closed yet: its anchor, and the total before it
+    total = 0
+    for event in events:
+        if isinstance(event, AliasEvent):
+            anchor = event.anchor or ""
+            # One inside of what it names has no end; one that names nothing is for the loader to refuse.
+            endless = any(anchor == name for name, _ in open_)
+            total += _MOST_NODES + 1 if endless else sizes.get(anchor, 0)
+        elif isinstance(event, CollectionStartEvent):
+            open_.append((event.anchor or "", total))
+            total += 1
+        elif isinstance(event, CollectionEndEvent):
+            anchor, before = open_.pop()
+            sizes[anchor] = total - before
+        elif isinstance(event, NodeEvent):
+            total += 1
+            sizes[event.anchor or ""] = 1
+        if total > _MOST_NODES or len(open_) > _MOST_DEPTH:
+            return False
+    return True
 
 
 def _is_server(service: Mapping[str, Any], known: Mapping[str, str]) -> bool:
@@ -85,7 +113,7 @@ def _definition(
 ) -> Definition:
     environment = _environment(service, known)
     return Definition(
-        where=f"{path}: service {name}",
+        where=f"{path.name}: service {name}",
         models=environment.get("OLLAMA_MODELS", "").strip().strip("\"'"),
         home=environment.get("HOME", "") or "/root",
         mounts=tuple(_mounts(service, path.resolve().parent, volumes, known)),
@@ -141,10 +169,11 @@ def _fill(text: str, known: Mapping[str, str]) -> str:
         if found[5]:
             return "$"
         name, operator, other = found[1] or found[4], found[2] or "", found[3] or ""
-        given = known.get(name, "")
+        given = known.get(name)
+        there = bool(given) if operator.startswith(":") else given is not None
         if operator.endswith("+"):
-            return other if given else ""
-        return given or (other if operator.endswith("-") else "")
+            return other if there else ""
+        return given if there and given else other if operator.endswith("-") and not there else ""
 
     return _VARIABLE.sub(value, text)
 

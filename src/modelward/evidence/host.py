@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 from modelward.domain.cause import StoreSeen
@@ -10,6 +11,7 @@ from modelward.domain.name import ModelName
 from modelward.domain.scene import Definition, ServerSeen
 
 _MOST = 64
+_PARTS = frozenset({"blobs", "manifests", ".modelward"})
 _ASKED = ("OLLAMA_MODELS", "HOME", "OLLAMA_HOST")  # no other value of an environment is looked at
 
 
@@ -39,14 +41,15 @@ def _processes(proc: Path) -> Iterator[Path]:
 
 def _server(folder: Path, environ: Mapping[str, str]) -> ServerSeen:
     store = environ.get("OLLAMA_MODELS", "").strip().strip("\"'") or f"{environ.get('HOME', '')}/.ollama/models"
-    # The path as the process sees it: below its own root, which is another one in a container.
-    seen = Path(f"{folder}/root{store}")
+    # The path as the process sees it: below its own root, which is another one in a container. Never one of ours by
+    # the same name: in a container that is another folder.
+    seen = folder / "root" / store[1:] if store.startswith("/") else folder / "cwd" / store
     return ServerSeen(
         pid=int(folder.name),
         store=store,
-        folder=identity(seen) or identity(Path(store)) or (0, 0),
+        folder=identity(seen) or (0, 0),
         listens=environ.get("OLLAMA_HOST", ""),
-        container=_link(folder / "root") not in ("/", ""),
+        container=identity(folder / "root") != identity(Path("/")),
     )
 
 
@@ -59,9 +62,11 @@ def _environ(folder: Path) -> dict[str, str] | None:
     return {name: value for name, _, value in pairs if name in _ASKED}
 
 
-def stores(ours: Path, candidates: Iterable[tuple[Path, str]], served: tuple[int, int] | None) -> list[StoreSeen]:
+def stores(
+    ours: Path, candidates: Iterable[tuple[Path, str]], served: tuple[int, int] | None, *, root: Path = Path("/")
+) -> list[StoreSeen]:
     """Every store there is: the known places, those around ours on its volume, and Docker's volumes."""
-    places = [(ours, "the one that we look at"), *candidates, *_around(ours), *_volumes()]
+    places = [(ours, "the one that we look at"), *candidates, *_around(ours), *_volumes(root)]
     found: dict[tuple[int, int], StoreSeen] = {}
     mine = identity(ours)
     for path, why in places:
@@ -81,24 +86,24 @@ def stores(ours: Path, candidates: Iterable[tuple[Path, str]], served: tuple[int
 
 
 def _around(ours: Path) -> Iterator[tuple[Path, str]]:
-    """Above ours by two levels, beside it and below it: where other definitions put the store in the same volume."""
-    near = [
-        ours.parent,
-        ours.parent.parent,
-        ours / "models",
-        ours.parent / "models",
-        ours.parent / ".ollama" / "models",
-    ]
+    """Above ours by two levels, beside it, and two below: where other definitions put the store in the same volume."""
+    near = [ours.parent, ours.parent.parent, *_inner(ours), *_inner(ours.parent), ours.parent / ".ollama" / "models"]
+    near += [deeper for folder in _inner(ours) for deeper in _inner(folder)]
     yield from ((path, "near the one that we look at") for path in near)
 
 
-def _volumes() -> Iterator[tuple[Path, str]]:
-    top = Path("/var/lib/docker/volumes")
+def _inner(folder: Path) -> list[Path]:
+    """The folders in a folder, those of a store left out; a bounded number, none where it cannot be read."""
     try:
-        volumes = sorted(top.iterdir())[:_MOST]
+        with os.scandir(folder) as entries:
+            found = (Path(entry) for entry in entries if entry.name not in _PARTS and entry.is_dir())
+            return sorted(islice(found, _MOST))
     except OSError:
-        return
-    for volume in volumes:
+        return []
+
+
+def _volumes(root: Path) -> Iterator[tuple[Path, str]]:
+    for volume in _inner(root / "var/lib/docker/volumes"):
         for inner in ("_data", "_data/models", "_data/.ollama/models"):
             yield volume / inner, f"Docker volume {volume.name}"
 
@@ -146,7 +151,8 @@ def _look(path: Path) -> tuple[list[ModelName], int]:
                 names.append(ModelName(*manifest.parts[-4:]))
             except BadName:
                 continue
-        size = sum(entry.stat().st_size for entry in os.scandir(path / "blobs") if entry.is_file())
+        with os.scandir(path / "blobs") as entries:
+            size = sum(entry.stat().st_size for entry in entries if entry.is_file())
     except OSError:
         return names, 0
     return names, size
@@ -157,10 +163,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
-
-
-def _link(path: Path) -> str:
-    try:
-        return str(path.readlink())
-    except OSError:
-        return ""

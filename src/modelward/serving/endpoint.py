@@ -149,11 +149,18 @@ class _Handler(BaseHTTPRequestHandler):
         except ModelwardError:
             self.close_connection = True
             return
-        with os.fdopen(fd, "rb", buffering=0) as file:
-            count = self.connection.sendfile(file, offset, length) if length else 0
+        self._count(length)  # before the last byte is out: whoever has it may ask at once
+        count = 0
+        try:
+            with os.fdopen(fd, "rb", buffering=0) as file:
+                count = self.connection.sendfile(file, offset, length) if length else 0
+        finally:
+            self._count(count - length)
         self.close_connection = self.close_connection or count != length
+
+    def _count(self, sent: int) -> None:
         with self.server.lock:
-            self.server.sent += count
+            self.server.sent += sent
 
     def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -21,14 +21,17 @@ from modelward.testing.fake_ollama import FakeOllama
 from modelward.testing.faulty import Fault, FaultySource
 from modelward.testing.gguf import tiny_gguf
 from modelward.testing.memory import MemoryLedgers, MemoryVault
+from modelward.testing.registry import Asked, FakeRegistry
 from modelward.testing.runtime import IdleRuntime
 from modelward.testing.store import FakeStore, ManifestInfo
 from modelward.testing.trees import Entry, fingerprint
 
 __all__ = [
+    "Asked",
     "Damage",
     "Entry",
     "FakeOllama",
+    "FakeRegistry",
     "FakeStore",
     "Fault",
     "FaultySource",
