@@ -130,16 +130,17 @@ class Ground:
         os.sync()
 
 
-def big_store(root: Path, size: int) -> Blob:
+def big_store(root: Path, size: int, piece: Callable[[int], bytes] = os.urandom) -> Blob:
     """An Ollama-shaped store of one model with ``size`` random bytes, which stand for quantised weights.
 
-    A second, tiny model keeps the store from being empty while the big one is lost.
+    ``piece`` makes other bytes, of which it is given the number. A second, tiny model keeps the store from being empty
+    while the big one is lost.
     """
     store = FakeStore(root)
     store.add_model("other", b"not lost")
     draft = root / "draft"
     with draft.open("wb") as file:
-        digest = _fill(file.write, size)
+        digest = _fill(file.write, size, piece)
     path = draft.rename(store.blob_path(digest))
     path.chmod(0o644)
     config, template = b'{"model_format":"gguf","model_family":"llama","os":"linux"}\n', b"{{ .Prompt }}"
@@ -185,11 +186,11 @@ def _layer(media_type: str, digest: str, size: int) -> dict[str, object]:
     return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": size}
 
 
-def _fill(write: Callable[[bytes], int], size: int) -> str:
-    """Write ``size`` random bytes; their SHA-256."""
+def _fill(write: Callable[[bytes], int], size: int, make: Callable[[int], bytes]) -> str:
+    """Write ``size`` bytes; their SHA-256."""
     sha = hashlib.sha256()
     for start in range(0, size, _PIECE):
-        piece = os.urandom(min(_PIECE, size - start))
+        piece = make(min(_PIECE, size - start))
         sha.update(piece)
         write(piece)
     return sha.hexdigest()

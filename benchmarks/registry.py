@@ -1,6 +1,7 @@
 """Debian's docker-registry on loopback with the big model in it, for jobs that download."""
 
 import http.client
+import json
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from benchmarks.process import Failed
 from modelward.bootstrap import SystemClock
 from modelward.domain.digest import Digest
 from modelward.domain.manifest import DOCKER_MANIFEST, Manifest
+from modelward.domain.wrapper import OCI_MANIFEST
 from modelward.registry.client import RegistryClient
 
 _PIECE = 8 << 20
@@ -62,6 +64,9 @@ def _fill(address: str, ground: Ground, blob: Blob) -> None:
             path = ground.store / "blobs" / f"sha256-{item.digest.hex}"
             client.upload_blob(repository, Digest(item.digest.hex), item.size, _parts(path))
         client.put_manifest(repository, "latest", raw, DOCKER_MANIFEST)
+        # The same blobs for skopeo, which refuses Ollama's media types in a manifest of Docker's.
+        oci = json.loads(raw) | {"mediaType": OCI_MANIFEST}
+        client.put_manifest(repository, "oci", json.dumps(oci).encode(), OCI_MANIFEST)
         if client.blob_size(repository, Digest(blob.hex)) != blob.size:
             raise Failed("the registry does not hold what was sent to it")
 

@@ -1,8 +1,6 @@
 """Heal and download from a registry on loopback: one damaged chunk by its range, and a whole model."""
 
 import json
-import os
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -89,9 +87,9 @@ def whole(bench: Bench) -> Result:
 
 def _download(bench: Bench, ground: Ground, address: str) -> tuple[Contender, ...]:
     ours, theirs = ground.base / "pulled", ground.base / "skopeo"
-    empty = (partial(_empty, ours), partial(_empty, theirs))
+    empty = (partial(ground.drop, ours, theirs), partial(_make, ours))
     environ = {**_mirror(address), "MODELWARD_STORE": str(ours), "MODELWARD_VAULT": str(ground.base / "no vault")}
-    source, target = f"docker://{address}/library/{MODEL}:latest", f"dir:{theirs}"
+    source, target = f"docker://{address}/library/{MODEL}:oci", f"dir:{theirs}"
     copy = ("skopeo", "--insecure-policy", "copy", "--quiet", "--src-tls-verify=false", source, target)
     synced = f'"$@" && sync -f "{theirs}"'
     return (
@@ -101,7 +99,6 @@ def _download(bench: Bench, ground: Ground, address: str) -> tuple[Contender, ..
     )
 
 
-def _empty(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "blobs").mkdir(parents=True)
-    os.sync()
+def _make(store: Path) -> None:
+    """An empty store."""
+    (store / "blobs").mkdir(parents=True)

@@ -18,7 +18,6 @@ from modelward.domain.retention import Policy
 from modelward.domain.timetable import Timetable
 from modelward.domain.units import parse_duration
 from modelward.durable import scratch
-from modelward.evidence.surroundings import HostSurroundings
 from modelward.ports import OciRegistry, Progress, Source
 from modelward.registry.client import RegistryClient
 from modelward.runtimes.host import parse_host, route_to
@@ -41,6 +40,9 @@ from modelward.vault.writer import VaultLimits, store_key
 if TYPE_CHECKING:
     from modelward.services.export import Target
     from modelward.services.import_ import Bundle
+
+if TYPE_CHECKING:
+    from modelward.evidence.surroundings import HostSurroundings
 
 Watch = Callable[[str], AbstractContextManager[Progress]]
 
@@ -89,8 +91,10 @@ class Workplace:
             keep_within=chosen.keep_within,
         )
 
-    def surroundings(self) -> HostSurroundings:
+    def surroundings(self) -> "HostSurroundings":
         """What doctor looks at."""
+        from modelward.evidence.surroundings import HostSurroundings
+
         site = self.site
         known = candidates(os.environ, Path.home(), sys.platform)
         return HostSurroundings(

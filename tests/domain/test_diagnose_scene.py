@@ -63,6 +63,24 @@ def test_definitions_that_agree(definitions: tuple[Definition, ...]) -> None:
     assert kinds(definitions=definitions) == []
 
 
+def test_a_unit_and_a_container_in_one_folder() -> None:
+    """The container has the unit's folder, and looks at another place in it; at the same place all is well."""
+    unit = Definition(where="unit ollama.service", models="/srv/o/models", container=False)
+    bound = (Mount(source="/srv/o", target="/root/.ollama"),)
+    top = Definition(where="a.yml: service o", models="/root/.ollama", mounts=bound)
+    (cause,) = diagnose_scene(msgspec.structs.replace(HEALTHY, definitions=(top, unit)))
+    assert (cause.kind, cause.thing) == (Kind.TWO_DEFINITIONS, "/srv/o")
+    assert cause.next == "let both keep it at one place, /srv/o or /srv/o/models"
+    assert kinds(definitions=(unit, Definition(where="a.yml: service o", mounts=bound))) == []
+    other = Definition(where="b", mounts=(Mount(source="/srv/other", target="/root/.ollama"),))
+    assert kinds(definitions=(unit, other)) == []
+
+
+def test_a_hidden_folder_keeps_its_dot() -> None:
+    """The whole home is a volume: the store lies in .ollama."""
+    assert Definition(where="x", mounts=(Mount(source="home", target="/root"),)).inside == ".ollama/models"
+
+
 def test_a_container_without_a_volume() -> None:
     """The models go with it."""
     assert kinds(definitions=(Definition(where="compose.yaml: service ollama"),)) == [Kind.NOT_PERSISTED]

@@ -4,12 +4,15 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelward.domain.cause import Kind
+from modelward.domain.diagnose_scene import diagnose_scene
 from modelward.domain.errors import BadSetting
-from modelward.domain.scene import Definition, Mount
+from modelward.domain.scene import Definition, Mount, Scene
 from modelward.evidence.compose import definitions
 
 
@@ -74,6 +77,33 @@ def test_the_short_form(tmp_path: Path) -> None:
         (str(tmp_path / "rag" / "here"), "/data"),
         ("/srv/x", "/y"),
     ]
+
+
+FIRST_USERS = """
+x-environment: &environment {OLLAMA_HOST: ollama}
+services:
+  ollama:
+    image: ollama/ollama:latest
+    environment:
+      <<: *environment
+    volumes:
+      - ollama_models:/root/.ollama
+volumes:
+  ollama_models:
+"""
+CORE = FIRST_USERS.replace("<<: *environment\n", "<<: *environment\n      OLLAMA_MODELS: /root/.ollama\n")
+
+
+def test_the_first_users_two_files(tmp_path: Path) -> None:
+    """One volume at one place, and OLLAMA_MODELS in one of them only: the store is lost and found by turns."""
+    files = [*read(tmp_path, FIRST_USERS), *read(tmp_path, CORE, "docker-compose-core.yml")]
+    scene = Scene(store="/s", folder=(1, 2), definitions=tuple(files))
+    (cause,) = diagnose_scene(scene)
+    assert (cause.kind, cause.thing) == (Kind.TWO_DEFINITIONS, "rag_ollama_models")
+    assert "docker-compose.yml: service ollama: no OLLAMA_MODELS" in cause.evidence[0]
+    assert "docker-compose-core.yml: service ollama: OLLAMA_MODELS=/root/.ollama" in cause.evidence[1]
+    same = [*read(tmp_path, FIRST_USERS), *read(tmp_path, FIRST_USERS, "docker-compose-minimal.yml")]
+    assert diagnose_scene(msgspec.structs.replace(scene, definitions=tuple(same))) == ()
 
 
 def test_anchors_and_a_name(tmp_path: Path) -> None:

@@ -121,6 +121,25 @@ def test_the_server_reads_another_store(place: Place, tmp_path: Path) -> None:
     assert see(place, Around(servers=(process,))) == [Kind.STORE_ELSEWHERE]
 
 
+def test_a_path_in_a_container_is_that_of_its_process(place: Place, tmp_path: Path) -> None:
+    """A folder of this host by the same name is not the server's: what its process reads counts."""
+    FakeStore(tmp_path / "same-name").add_model("llama3", b"x" * 5000)
+    path, ours = str(tmp_path / "same-name"), place.store.stat()
+    place.runtime = Server(path, digest(place))
+    inside = ServerSeen(pid=1, store=path, folder=(ours.st_dev, ours.st_ino), container=True)
+    assert see(place, Around(servers=(inside,))) == []
+    unknown = ServerSeen(pid=1, store=path, container=True)
+    assert see(place, Around(servers=(unknown,))) == []
+
+
+def test_what_is_lost_is_told_though_another_store_is_read(place: Place, tmp_path: Path) -> None:
+    """The next start may prune what belongs to a lost manifest: that must not wait."""
+    FakeStore(tmp_path / "other").add_model("llama3", b"x" * 5000)
+    place.runtime = Server(str(tmp_path / "other"), digest(place))
+    corrupt.flip_bit(max(place.store.glob("blobs/*"), key=lambda path: path.stat().st_size), 1, 1)
+    assert see(place, Around(causes=(LOST,))) == [Kind.STORE_ELSEWHERE, Kind.MANIFEST_LOST]
+
+
 def test_damage_is_explained_or_said_to_be_unexplained(place: Place) -> None:
     """Never a wrong certainty."""
     corrupt.flip_bit(max(place.store.glob("blobs/*"), key=lambda path: path.stat().st_size), 1, 1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import combinations
+from pathlib import PurePosixPath
 
 from modelward.domain.cause import Cause, Certainty, Kind, StoreSeen
 from modelward.domain.finding import StoreEmpty, StoreMoved, StoreUnmounted, WrongStore
@@ -26,7 +27,7 @@ def _elsewhere(scene: Scene) -> Iterator[Cause]:
     if scene.server_store:
         evidence.append(f"the server at {scene.url} reads {scene.server_store} and lists {scene.served} models")
     evidence += [describe(found) for found in wrong]
-    fuller = scene.ours >= scene.served
+    fuller = scene.ours > scene.served
     keep = scene.store if fuller else scene.server_store
     way = f"start the server with OLLAMA_MODELS={keep}" if fuller else f"modelward status --store {keep}"
     yield Cause(
@@ -87,27 +88,39 @@ def _fullest(stores: Iterable[StoreSeen]) -> StoreSeen | None:
 def _disagree(scene: Scene) -> Iterator[Cause]:
     """Definitions that put the store at different places of one volume, or folder: each start shows other models."""
     for one, two in combinations(scene.definitions, 2):
-        if one.volume is None or two.volume is None or one.volume.source != two.volume.source:
-            continue
-        if one.inside != two.inside:
+        shared = _shared(one, two)
+        if shared and one.place != two.place:
             yield Cause(
                 kind=Kind.TWO_DEFINITIONS,
-                thing=one.volume.source,
+                thing=shared,
                 evidence=(_placed(one), _placed(two), "started by the one, the server does not see the other's models"),
                 certainty=Certainty.PROVED,
-                next=f"give both the same OLLAMA_MODELS, best none: then the store is {_default(one)}",
+                next=_agree(one, two),
             )
+
+
+def _shared(one: Definition, two: Definition) -> str:
+    """The volume, or folder of the host, that both keep models in; empty where there is none."""
+    sources = [each.volume.source if each.volume is not None else "" for each in (one, two)]
+    if sources[0] == sources[1]:
+        return sources[0]
+    for host, other in ((one, sources[1]), (two, sources[0])):
+        if not host.container and other.startswith("/") and PurePosixPath(host.store).is_relative_to(other):
+            return other
+    return ""
 
 
 def _placed(definition: Definition) -> str:
     volume = definition.volume
-    place = f"{volume.source}, {definition.inside.strip('/') or 'at its top'}" if volume else "no volume"
+    place = f"volume {volume.source}, {definition.inside or 'at its top'}" if volume else "on the host"
     setting = f"OLLAMA_MODELS={definition.models}" if definition.models else "no OLLAMA_MODELS"
-    return f"{definition.where}: {setting}, so the store is {definition.store} (volume {place})"
+    return f"{definition.where}: {setting}, so the store is {definition.store} ({place})"
 
 
-def _default(definition: Definition) -> str:
-    return f"{definition.home}/.ollama/models"
+def _agree(one: Definition, two: Definition) -> str:
+    if one.container and two.container:
+        return f"give both the same OLLAMA_MODELS, best none: then the store is {one.home}/.ollama/models"
+    return f"let both keep it at one place, {one.place} or {two.place}"
 
 
 def _twice(scene: Scene) -> Iterator[Cause]:

@@ -55,7 +55,16 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     def inside(self) -> str:
         """Where in the volume the store is; empty for its top, and without a volume."""
         mount = self.volume
-        return "" if mount is None else str(PurePosixPath(self.store).relative_to(mount.target)).removeprefix(".")
+        inside = "." if mount is None else str(PurePosixPath(self.store).relative_to(mount.target))
+        return "" if inside == "." else inside
+
+    @property
+    def place(self) -> str:
+        """The store's folder on the host, or below the name of its volume; empty where no volume holds it."""
+        mount = self.volume
+        if not self.container:
+            return self.store
+        return "" if mount is None else str(PurePosixPath(mount.source, self.inside))
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from modelward.domain.cause import Cause, Certainty, Diagnosis, Kind
+from modelward.domain.cause import Cause, Certainty, Diagnosis, Kind, StoreSeen
 from modelward.domain.diagnose_scene import diagnose_scene
 from modelward.domain.errors import RuntimeUnreachable
 from modelward.domain.name import ModelName
@@ -48,10 +48,9 @@ def _with_server(site: Site, scene: Scene, around: Surroundings) -> Scene:
         served = site.runtime.tags()
     except RuntimeUnreachable:
         return msgspec.structs.replace(scene, url=site.runtime.url, answers=False)
-    alone = scene.servers[0] if len(scene.servers) == 1 else None
-    path = _says(site.runtime, [model.name for model in served]) or (alone.store if alone else "")
-    there = around.real(path) if path else None
-    folder = there or (alone.folder if alone else None)
+    said = _says(site.runtime, [model.name for model in served])
+    path = said or (scene.servers[0].store if len(scene.servers) == 1 else "")
+    folder = _folder(path, scene, around)
     return msgspec.structs.replace(
         scene,
         url=site.runtime.url,
@@ -59,8 +58,23 @@ def _with_server(site: Site, scene: Scene, around: Surroundings) -> Scene:
         served=len(served),
         server_store=path,
         # A path that leads nowhere here is one inside a container: it proves nothing.
-        elsewhere=folder is not None and folder not in ((0, 0), scene.folder),
+        elsewhere=folder not in {None, scene.folder},
+        stores=tuple(_marked(store, folder, around) for store in scene.stores),
     )
+
+
+def _folder(path: str, scene: Scene, around: Surroundings) -> tuple[int, int] | None:
+    """Which folder the server's path is: that of the process which reads it, in its container; else the one here."""
+    theirs = {server.folder for server in scene.servers if path and server.store == path}
+    if len(theirs) == 1:
+        (folder,) = theirs
+        return None if folder == (0, 0) else folder
+    return around.real(path) if path and not theirs else None
+
+
+def _marked(store: StoreSeen, folder: tuple[int, int] | None, around: Surroundings) -> StoreSeen:
+    """The store with whether the server reads it, where that is known now."""
+    return store if folder is None else msgspec.structs.replace(store, served=around.real(store.path) == folder)
 
 
 def _says(runtime: Runtime, names: list[str]) -> str:
@@ -88,8 +102,11 @@ def _server(scene: Scene) -> str:
 
 
 def _told_once(causes: tuple[Cause, ...]) -> tuple[Cause, ...]:
-    """A store that is empty or elsewhere explains every lost model of it: those are not told again."""
-    whole = {Kind.STORE_EMPTY, Kind.STORE_UNMOUNTED, Kind.STORE_ELSEWHERE} & {cause.kind for cause in causes}
+    """A store that is empty or not mounted explains every lost model of it: those are not told again.
+
+    One that another server reads does not: what is lost from it is lost, and may be pruned at a start.
+    """
+    whole = {Kind.STORE_EMPTY, Kind.STORE_UNMOUNTED} & {cause.kind for cause in causes}
     hidden = {Kind.MANIFEST_LOST, Kind.BLOB_LOST} if whole else set()
     return tuple(dict.fromkeys(cause for cause in causes if cause.kind not in hidden))
 

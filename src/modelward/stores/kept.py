@@ -15,7 +15,7 @@ from modelward.domain.receipt import FileId
 from modelward.durable import Folder, Staged, append, remove
 
 _RECORD = struct.Struct("<I32s")  # index of a chunk, BLAKE3 of its bytes
-_LOG_EVERY = 32
+_LOG_EVERY = 256
 
 
 class Kept(Staged):
