@@ -31,6 +31,7 @@ from modelward.runtimes.progress import SLOW_DISK, Progress
 from modelward.runtimes.wire import Answer, NoAnswer, Request, Stream, Wire
 
 T = TypeVar("T")
+Steps = Generator[PullStep, None, None]
 _PIECE = 1 << 20
 _START = "start it, or set OLLAMA_HOST to where it listens"
 _LOG = "read the server's log, or set OLLAMA_HOST to another server"
@@ -108,7 +109,7 @@ class OllamaRuntime:
             remote_host=shown.remote_host,
         )
 
-    def pull(self, name: str, *, insecure: bool = False) -> Generator[PullStep, None, None]:
+    def pull(self, name: str, *, insecure: bool = False) -> Steps:
         """Let the server download a model; yields its progress, raises RuntimeRefused when it says that it failed.
 
         ``insecure`` speaks plain HTTP to the registry. Closing the iterator cancels the download. Files that the
@@ -194,7 +195,7 @@ class OllamaRuntime:
             raise self._refused(doing, words, next_step)
         raise self._silent(f"status {answer.status}: {plain(answer.data[:200].decode(errors='replace'))}")
 
-    def _steps(self, request: Request, quiet: float, doing: str, next_step: str) -> Generator[PullStep, None, None]:
+    def _steps(self, request: Request, quiet: float, doing: str, next_step: str) -> Steps:
         try:
             with self._wire.open(request, quiet) as stream:
                 if stream.status != 200:
@@ -205,9 +206,7 @@ class OllamaRuntime:
                 f"the server was asked {doing} and broke off ({plain(str(error))})", thing=self.url, next_step=next_step
             ) from error
 
-    def _until_success(
-        self, stream: Stream, quiet: float, doing: str, next_step: str
-    ) -> Generator[PullStep, None, None]:
+    def _until_success(self, stream: Stream, quiet: float, doing: str, next_step: str) -> Steps:
         progress = Progress(self._clock, quiet)
         for line in stream.lines():
             step = read(line, Step)
