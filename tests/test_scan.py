@@ -596,7 +596,7 @@ def test_buffers_are_used_again(blob: Blob, monkeypatch: pytest.MonkeyPatch) -> 
         made.append(length)
         return real(fd, length)
 
-    monkeypatch.setattr(scan, "_BUFFERS", scan._Buffers())  # noqa: SLF001 - as in a new process
+    monkeypatch.setattr(scan, "_BUFFERS", scan._Buffers(CHUNK))  # noqa: SLF001 - as in a new process
     monkeypatch.setattr("modelward.scan.mmap.mmap", count_buffers)
     for _ in range(5):
         hash_whole(blob.fd, SIX, reading(threads=2), chunks=True)
@@ -643,3 +643,42 @@ def test_memory_is_the_buffers(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     unit = 1 if sys.platform == "darwin" else 1024
     assert int(done.stdout) * unit < 12 * CHUNK
+
+
+@pytest.mark.parametrize("group", [1, 2, 4, 7])
+@pytest.mark.parametrize("short", [None, 0, 2 * CHUNK + 5, 5 * CHUNK])
+def test_neighbours_that_are_read_at_once_come_out_the_same(group: int, short: int | None) -> None:
+    """One read for several chunks: the same copy, the same verdicts, also where the bytes end early."""
+    data = os.urandom(6 * CHUNK + 99)
+    hashes = b"".join(blake3(data[at : at + CHUNK]).digest() for at in range(0, len(data), CHUNK))
+    chunk_list = ChunkList(blob=Digest(hashlib.sha256(data).hexdigest()), size=len(data), hashes=hashes)
+    damaged = bytearray(data if short is None else data[:short])
+    if short is None:
+        damaged[4 * CHUNK] ^= 1
+    sizes: list[int] = []
+
+    def fill(view: memoryview, offset: int, length: int) -> int:
+        sizes.append(length)
+        part = damaged[offset : offset + length]
+        view[: len(part)] = part
+        return len(part)
+
+    copy = bytearray(len(data))
+
+    class Sink:
+        def write_at(self, view: memoryview, length: int, offset: int) -> None:
+            """Take it."""
+            copy[offset : offset + length] = view[:length]
+
+    failed = copy_checked(fill, chunk_list, Sink(), reading(), group=group)
+    whole = 7 if short is None else short // CHUNK
+    assert failed == ((4,) if short is None else tuple(range(whole, 7)))
+    for index in set(range(7)) - set(failed):
+        assert copy[index * CHUNK : (index + 1) * CHUNK] == data[index * CHUNK : (index + 1) * CHUNK]
+    assert max(sizes) <= group * CHUNK
+    assert len(sizes) == -(-7 // group)
+    sha = copy_whole(fill, len(data), Sink(), reading(), group=group)
+    assert sha == ("" if short is not None else hashlib.sha256(damaged).hexdigest())
+    assert copy_checked(fill, chunk_list, Sink(), reading(), only=(5, 0, 1), group=group) == tuple(
+        index for index in (0, 1, 5) if index in failed
+    )

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
-from typing import Protocol
+from typing import Any, Protocol
 
 from blake3 import blake3
 
@@ -197,21 +197,28 @@ def hash_whole(fd: int, size: int, reading: Reading, *, sink: Sink | None = None
     )
 
 
-def copy_checked(
-    fill: Fill, expected: ChunkList, sink: Sink, reading: Reading, *, only: tuple[int, ...] | None = None
+def copy_checked(  # noqa: PLR0913 - what, from where, to where, and how
+    fill: Fill,
+    expected: ChunkList,
+    sink: Sink,
+    reading: Reading,
+    *,
+    only: tuple[int, ...] | None = None,
+    group: int = 1,
 ) -> tuple[int, ...]:
     """Copy chunks that match the chunk list into ``sink``; returns the indices that did not match.
 
-    ``only`` gives the chunks to copy, in order; all of them without it.
+    ``only`` gives the chunks to copy, in order; all of them without it. ``group`` lets up to so many neighbours be
+    read at once, where a read has a price of its own.
     """
-    pass_ = _Pass(reading, fill, expected.size, expected=expected, sink=sink, only=only)
+    pass_ = _Pass(reading, fill, expected.size, expected=expected, sink=sink, only=only, group=group)
     pass_.run()
     return tuple(sorted({*pass_.wrong, *pass_.unreadable, *pass_.left}))
 
 
-def copy_whole(fill: Fill, size: int, sink: Sink, reading: Reading) -> str:
+def copy_whole(fill: Fill, size: int, sink: Sink, reading: Reading, *, group: int = 1) -> str:
     """Copy ``size`` bytes that have no chunk list into ``sink``; returns their SHA-256, empty when some lacked."""
-    pass_ = _Pass(reading, fill, size, sink=sink, sha=True)
+    pass_ = _Pass(reading, fill, size, sink=sink, sha=True, group=group)
     pass_.run()
     return pass_.sha256
 
@@ -244,19 +251,46 @@ def _looks_lost(file: BlobFile, view: memoryview, offset: int, length: int) -> b
 
 
 class _Buffers:
-    """Page-aligned buffers of one chunk each, made once and used again for the life of the process."""
+    """Page-aligned buffers of one size, made once and used again for the life of the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self._size = size
         self._free: SimpleQueue[mmap.mmap] = SimpleQueue()
 
     def take(self) -> mmap.mmap:
-        return mmap.mmap(-1, CHUNK) if self._free.empty() else self._free.get()
+        return mmap.mmap(-1, self._size) if self._free.empty() else self._free.get()
 
     def give(self, buffer: mmap.mmap) -> None:
         self._free.put(buffer)
 
 
-_BUFFERS = _Buffers()
+_BUFFERS = _Buffers(CHUNK)
+_GROUPS: dict[int, _Buffers] = {1: _BUFFERS}
+
+
+class _Runs(Sequence[tuple[int, int]]):
+    """Neighbouring chunks that are read at once: index of the first, and how many; none is kept in memory."""
+
+    def __init__(self, first: int, last: int, group: int) -> None:
+        self._first, self._last, self._group = first, last, group
+
+    def __len__(self) -> int:
+        return (max(0, self._last - self._first) + self._group - 1) // self._group
+
+    def __getitem__(self, number: Any) -> Any:  # noqa: ANN401 - a number; slices are not asked for
+        start = self._first + number * self._group
+        return start, min(self._group, self._last - start)
+
+
+def _joined(indices: Sequence[int], group: int) -> list[tuple[int, int]]:
+    """Chunks in any order as runs of neighbours, at most ``group`` of them."""
+    runs: list[tuple[int, int]] = []
+    for index in indices:
+        if runs and sum(runs[-1]) == index and runs[-1][1] < group:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((index, 1))
+    return runs
 
 
 class _Pass:
@@ -279,11 +313,13 @@ class _Pass:
         first: int = 0,
         last: int | None = None,
         only: tuple[int, ...] | None = None,
+        group: int = 1,
     ) -> None:
         self.reading, self.fill, self.size = reading, fill, size
         self.expected, self.sink = expected, sink
         self._last = count(size) if last is None else last
-        self.indices = only if only is not None else range(first, self._last)
+        self._runs = _joined(only, group) if only is not None else _Runs(first, self._last, group)
+        self._buffers = _GROUPS.setdefault(group, _Buffers(group * CHUNK))
         self.hashes = bytearray(count(size) * _HASH if chunks else 0)
         self.wrong: dict[int, bytes] = {}
         self.unreadable: dict[int, str] = {}
@@ -294,19 +330,22 @@ class _Pass:
         self._taken = 0
         self._lock = threading.Condition()
         self._error: BaseException | None = None
-        workers = min(reading.workers(), len(self.indices)) or 1
+        workers = min(reading.workers(), len(self._runs)) or 1
         self._workers = workers
-        self._slots = threading.Semaphore(workers + (4 if sha else 0))
+        # Of small buffers a few more than workers, so that these need not wait for the hash; of large ones, one.
+        self._slots = threading.Semaphore(workers + ((4 if group == 1 else 1) if sha else 0))
 
     @property
     def next_chunk(self) -> int:
         """The first chunk that was not begun; all before it are done once ``run`` returned."""
-        return self.indices[self._taken] if self._taken < len(self.indices) else self._last
+        return int(self._runs[self._taken][0]) if self._taken < len(self._runs) else self._last
 
     @property
-    def left(self) -> Sequence[int]:
+    def left(self) -> Iterator[int]:
         """The chunks that were not begun."""
-        return self.indices[self._taken :]
+        for number in range(self._taken, len(self._runs)):
+            first, many = self._runs[number]
+            yield from range(first, first + many)
 
     def run(self) -> None:
         """Read it all, or up to the deadline; raises the first error that any worker met."""
@@ -344,50 +383,59 @@ class _Pass:
     def _work(self) -> None:
         while True:
             self._slots.acquire()
-            index = self._claim()
-            if index is None:
+            number = self._claim()
+            if number is None:
                 self._slots.release()
                 return
-            buffer = _BUFFERS.take()
-            length = self._chunk(index, buffer)
+            buffer = self._buffers.take()
+            length = self._run(number, buffer)
             if not self._sha:
                 self._free(buffer)
                 continue
             with self._lock:
-                self._ready[index] = (buffer, length)
+                self._ready[number] = (buffer, length)
                 self._lock.notify_all()
 
     def _claim(self) -> int | None:
         with self._lock:
-            if self._error is not None or self._taken >= len(self.indices) or self.reading.late():
+            if self._error is not None or self._taken >= len(self._runs) or self.reading.late():
                 return None
-            index = self.indices[self._taken]
             self._taken += 1
-            return index
+            return self._taken - 1
 
-    def _chunk(self, index: int, buffer: mmap.mmap) -> int:
-        """Read, hash and pass on one chunk; returns its length, -1 where it could not be read whole."""
-        offset = index * CHUNK
-        length = min(CHUNK, self.size - offset)
+    def _run(self, number: int, buffer: mmap.mmap) -> int:
+        """Read, hash and pass on the chunks of one run; returns their length, -1 where they could not all be read."""
+        first, many = self._runs[number]
+        offset = first * CHUNK
+        length = min(many * CHUNK, self.size - offset)
         self.reading.pace.take(length)
         view = memoryview(buffer)
-        got = self._read(index, view, offset, length)
-        if got == length and self._good(index, view[:length]) and self.sink is not None:
-            self.sink.write_at(view, length, offset)
+        got = self._read(first, many, view, offset, length)
+        for index in range(first, first + many):
+            start = (index - first) * CHUNK
+            self._chunk(index, view[start : start + CHUNK], min(CHUNK, length - start), whole=got - start)
         self.reading.progress.advance(length)
         return length if got == length else -1
 
-    def _read(self, index: int, view: memoryview, offset: int, length: int) -> int:
-        try:
-            got = self.fill(view, offset, length)
-        except OSError as error:
+    def _chunk(self, index: int, view: memoryview, length: int, *, whole: int) -> None:
+        """Hash and pass on one chunk, of which ``whole`` bytes or more are there."""
+        if whole < length:
             with self._lock:
-                self.unreadable[index] = errno.errorcode.get(error.errno or 0, "EIO")
+                if index not in self.unreadable:
+                    self.wrong[index] = b""
+        elif self._good(index, view[:length]) and self.sink is not None:
+            self.sink.write_at(view, length, index * CHUNK)
+
+    def _read(self, first: int, many: int, view: memoryview, offset: int, length: int) -> int:
+        try:
+            got = self.fill(view[: many * CHUNK], offset, length)
+        except OSError as error:
+            name = errno.errorcode.get(error.errno or 0, "EIO")
+            with self._lock:
+                self.unreadable |= dict.fromkeys(range(first, first + many), name)
             return -1
         with self._lock:
             self.bytes_read += got
-            if got < length:
-                self.wrong[index] = b""
         return got
 
     def _good(self, index: int, view: memoryview) -> bool:
@@ -404,25 +452,25 @@ class _Pass:
 
     def _hash_in_order(self) -> None:
         sha = hashlib.sha256()
-        for index in self.indices:
+        for number in range(len(self._runs)):
             with self._lock:
-                while index not in self._ready and self._error is None and not self._ended_before(index):
+                while number not in self._ready and self._error is None and not self._ended_before(number):
                     self._lock.wait(0.5)
-                if index not in self._ready:
+                if number not in self._ready:
                     return
-                buffer, length = self._ready.pop(index)
+                buffer, length = self._ready.pop(number)
             if length >= 0:
                 sha.update(memoryview(buffer)[:length])
             self._free(buffer)
         if not self.unreadable and not self.wrong:
             self.sha256 = sha.hexdigest()
 
-    def _ended_before(self, index: int) -> bool:
-        """Whether the deadline came before this chunk was begun."""
-        return self.reading.deadline is not None and self.reading.late() and self.next_chunk <= index
+    def _ended_before(self, number: int) -> bool:
+        """Whether the deadline came before this run was begun."""
+        return self.reading.deadline is not None and self.reading.late() and self._taken <= number
 
     def _free(self, buffer: mmap.mmap) -> None:
-        _BUFFERS.give(buffer)
+        self._buffers.give(buffer)
         self._slots.release()
 
 

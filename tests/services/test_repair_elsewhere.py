@@ -200,7 +200,7 @@ class Cut(MemorySource):
         """Give bytes, until it does not."""
         if self.taken >= self.alive:
             raise SourceFailed("gone")
-        return super().read(blob, offset, view)  # type: ignore[arg-type]
+        return super().read(blob, offset, view[:CHUNK])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("listed", [True, False])

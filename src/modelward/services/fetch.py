@@ -18,6 +18,7 @@ from modelward.scan import Fill, Sink, copy_checked, copy_whole, file_id
 from modelward.services.site import Site
 
 _PAGE = 4096
+_GROUP = 4  # chunks that are asked for at once where an answer takes its time, whatever its length
 Stage = Callable[[Digest | None], StagedFile]
 
 
@@ -52,7 +53,8 @@ class Fetcher:
             if not todo:
                 continue
             feed = have_first(Feed(source, chunk_list.blob), have)
-            failed = set(copy_checked(feed, chunk_list, sink, self._site.reading, only=todo))
+            group = 1 if source.local else _GROUP
+            failed = set(copy_checked(feed, chunk_list, sink, self._site.reading, only=todo, group=group))
             came = set(todo) - failed
             names += [source.name] if came and source.name not in names else []
             moved += sum(chunk_span(index, chunk_list.size).length for index in came)
@@ -82,7 +84,8 @@ class Fetcher:
                 resumed = bool(staged.have)
                 try:
                     feed = Feed(source, blob)
-                    if self._proved(have_first(feed, kept(staged)), blob, size, staged):
+                    group = 1 if source.local else _GROUP
+                    if self._proved(have_first(feed, kept(staged)), blob, size, staged, group=group):
                         return staged, feed.moved, source.name
                     if not feed.failed:
                         staged.drop()
@@ -117,8 +120,8 @@ class Fetcher:
             staged.discard()
         return None
 
-    def _proved(self, fill: Fill, blob: Digest, size: int, staged: StagedFile) -> bool:
-        return copy_whole(fill, size, staged, self._site.reading) == blob.hex
+    def _proved(self, fill: Fill, blob: Digest, size: int, staged: StagedFile, *, group: int = 1) -> bool:
+        return copy_whole(fill, size, staged, self._site.reading, group=group) == blob.hex
 
     def clone(self, blob: Digest, size: int, staged: StagedFile) -> tuple[str, int] | None:
         """Share a local file's extents. The proof is the source's receipt for that very file, and its time."""
@@ -172,12 +175,12 @@ class Feed:
 
 
 def kept(staged: StagedFile) -> Fill | None:
-    """The chunks that the staged file has from an earlier run, as a fill that gives nothing of the others."""
+    """The chunks that the staged file has from an earlier run, one at a time; of the others it gives nothing."""
     if not staged.have:
         return None
 
     def fill(view: memoryview, offset: int, length: int) -> int:
-        if offset // CHUNK not in staged.have:
+        if offset // CHUNK not in staged.have or length > CHUNK:
             return 0
         # Whole pages, since the file may be open past the page cache.
         return min(os.preadv(staged.fd, [view[: -(-length // _PAGE) * _PAGE]], offset), length)
@@ -190,8 +193,16 @@ def have_first(feed: Fill, have: Fill | None) -> Fill:
     if have is None:
         return feed
 
-    def fill(view: memoryview, offset: int, length: int) -> int:
+    def one(view: memoryview, offset: int, length: int) -> int:
         return length if have(view, offset, length) == length else feed(view, offset, length)
+
+    def fill(view: memoryview, offset: int, length: int) -> int:
+        for start in range(0, length, CHUNK):
+            many = min(CHUNK, length - start)
+            got = one(view[start : start + CHUNK], offset + start, many)
+            if got < many:
+                return start + got
+        return length
 
     return fill
 
