@@ -18,6 +18,7 @@ PEERS: Mapping[str, tuple[str, ...]] = {
     "borg": ("--version",),
     "rclone": ("version", "--config="),
     "find": ("--version",),
+    "zstd": ("--version",),
     "skopeo": ("--version",),
 }
 _NUMBER = re.compile(r"\d+\.\d+[\w.]*")

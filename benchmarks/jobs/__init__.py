@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from benchmarks.bench import Bench
-from benchmarks.jobs import backup, memory, repair, restore, siblings, upstream, verify
+from benchmarks.jobs import backup, bundle, memory, repair, restore, siblings, upstream, verify
 from benchmarks.result import Result
 
 JOBS: Mapping[str, Callable[[Bench], Result]] = {
@@ -16,6 +16,7 @@ JOBS: Mapping[str, Callable[[Bench], Result]] = {
     "restore": restore.copied,
     "clone": restore.cloned,
     "siblings": siblings.unchanged,
+    "bundle": bundle.both_ways,
     "upstream": upstream.ranges,
     "pull": upstream.whole,
     "memory": memory.every_verb,

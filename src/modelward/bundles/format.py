@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Buffer, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from blake3 import blake3
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _LEVEL = 1
 DAMAGED = "copy or export it again; modelward export goes on where it was"
-A, B = TypeVar("A"), TypeVar("B")
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class Codec:
@@ -76,7 +77,7 @@ class Codec:
         return found
 
 
-def _check(stored: Buffer) -> bytes:
+def _check(stored: bytes | memoryview) -> bytes:
     return blake3(stored).digest(length=CHECK)
 
 

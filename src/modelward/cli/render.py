@@ -144,7 +144,7 @@ def _verify(report: Report) -> None:
 def _next_after(damaged: Sequence[Verdict], *, of_vault: bool) -> None:
     for verdict in damaged:
         verb, other = ("repair --vault-copy", "store") if of_vault else ("repair", "vault")
-        far = "" if verdict.recoverable else f" (the {other} has no good copy: other folders and the registry are asked)"
+        far = "" if verdict.recoverable else f" (the {other} has no good copy: other folders and registries are asked)"
         line(f"  next: modelward {verb} {verdict.name.short}{far}")
 
 

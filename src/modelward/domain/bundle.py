@@ -159,6 +159,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return cls(kind=kind, length=length, check=check)
 
 
+class Method(msgspec.Struct, frozen=True, kw_only=True):
+    """How one blob is stored: whether zstd is tried on all of it, and about how many bytes it will take."""
+
+    pays: bool
+    estimate: int
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """A bundle's size in bytes, and how many of them an earlier run had written."""
+
+    size: int
+    resumed: int = 0
+
+
 class ExportReport(msgspec.Struct, frozen=True, kw_only=True):
     """One model written to a bundle: ``outcome`` is written or planned; ``stored`` is the bundle's size in bytes.
 
