@@ -146,9 +146,7 @@ SETTINGS = (
     Setting(name="upstream", help="fetch missing bytes from the models' registries", default="true", parse=_yes),
     Setting(name="mirrors", help="where to ask for a registry instead: host=url, by comma", default="", parse=_list),
     Setting(name="plain_http", help="registry hosts spoken to without TLS, by comma", default="", parse=_list),
-    Setting(
-        name="download_rate", help="bytes a second to download at most; 0: any", default="0", parse=parse_bytes
-    ),
+    Setting(name="download_rate", help="bytes a second to download at most; 0: any", default="0", parse=parse_bytes),
     Setting(name="download_hours", help="when to download, for example 22:00-06:00", default="", parse=_hours),
     Setting(
         name="keep_last",

@@ -80,7 +80,7 @@ def _bundle(
     name, made = ModelName.parse(as_name) if as_name else None, bool(flags["store"]) and into_store
     with (
         opened_bundle(source) as bundle,
-        workplace(flags, json=json, create_vault=not dry_run, create_store=made) as place,
+        workplace(flags, json=json, create_vault=not dry_run, create_store=made, storeless=True) as place,
     ):
         report = import_bundle(place.site, bundle, name, dry_run=dry_run)
         if into_store:
