@@ -347,6 +347,16 @@ def move(folder: Folder, name: str, target: Folder, new_name: str) -> None:
     folder.sync()
 
 
+def move_new(folder: Folder, name: str, target: Folder, new_name: str) -> None:
+    """Move an entry to a name that nothing has; raises FileExistsError when something does (W3)."""
+    with writing_errors(f"{target.path}/{new_name}"):
+        _link_new(folder, name, target, new_name)
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder.fd)
+    target.sync()
+    folder.sync()
+
+
 def remove(folder: Folder, *names: str) -> int:
     """Remove entries, those that are there, folders with what is in them; returns the bytes freed."""
     freed = 0

@@ -19,6 +19,7 @@ from modelward.domain.errors import (
     Locked,
     ModelwardError,
     NotARegularFile,
+    WriteFailed,
 )
 from modelward.durable import write_in_place
 from tests.bundles.made import Shelf, bundle_of, header_of, write
@@ -237,3 +238,64 @@ def test_the_pace_is_kept(tmp_path: Path) -> None:
     shelf, header, target = Shelf(model, folder), header_of(model), BundleFile(str(tmp_path / "x.bundle"))
     target.write(header, shelf, target.plan(header, shelf), reading)
     assert sum(taken) == header.size
+
+
+def test_a_file_that_comes_at_the_last_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes the name after the last look is kept: without --force nothing is ever replaced."""
+    path = tmp_path / "x.bundle"
+    monkeypatch.setattr(BundleFile, "require_free", lambda _: path.write_bytes(b"mine"))
+    with pytest.raises(BadSetting, match="there is a file"):
+        write(path, make_model("a", b"tiny"), Place(tmp_path))
+    assert path.read_bytes() == b"mine"
+    assert (tmp_path / "x.bundle.partial").exists()
+
+
+def test_an_export_that_has_just_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partial file that got its name before we had its lock is a bundle by then, and is not written to."""
+    path, partial, flock = tmp_path / "x.bundle", tmp_path / "x.bundle.partial", fcntl.flock
+    good = bundle_of(tmp_path, make_model("a", b"one"))
+    partial.write_bytes(good)
+
+    def finished(fd: int, operation: int) -> None:
+        partial.rename(path)
+        partial.write_bytes(b"of a third export")
+        flock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", finished)
+    with pytest.raises(Locked, match="just finished"):
+        write(path, make_model("b", b"two"), Place(tmp_path), force=True)
+    assert path.read_bytes() == good
+    assert partial.read_bytes() == b"of a third export"
+
+
+def test_a_partial_file_with_a_second_name(tmp_path: Path) -> None:
+    """Killed between its two names, a bundle is both: the next export does not write into the finished one."""
+    path = tmp_path / "x.bundle"
+    good = bundle_of(tmp_path, make_model("a", b"one"))
+    path.write_bytes(good)
+    (tmp_path / "x.bundle.partial").hardlink_to(path)
+    with pytest.raises(NotARegularFile, match="second name") as error:
+        write(path, make_model("b", b"two"), Place(tmp_path), force=True)
+    assert error.value.next_step
+    assert path.read_bytes() == good
+
+
+@pytest.mark.parametrize("where", ["", "/", "missing/x.bundle"])
+def test_a_place_that_cannot_be_a_file(tmp_path: Path, where: str) -> None:
+    """A folder, the root, and a folder that is not there are refused with a next step."""
+    with pytest.raises((BadSetting, NotARegularFile)) as error:
+        BundleFile(str(tmp_path / where)).require_free()
+    assert error.value.next_step
+
+
+def test_a_reader_that_went_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed pipe is called that; it is no fault of a disk."""
+    model, (readable, writable) = make_model("a", pattern(CHUNK)), os.pipe()
+    os.close(readable)
+    monkeypatch.setattr(writer, "_STDOUT", writable)
+    shelf, header = Shelf(model, tmp_path), header_of(model)
+    target = BundleOutput()
+    with pytest.raises(WriteFailed, match="went away") as error:
+        target.write(header, shelf, target.plan(header, shelf), Place(tmp_path).reading())
+    os.close(writable)
+    assert "disk" not in error.value.next_step

@@ -2,19 +2,30 @@
 
 import random
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
+from typing import cast
 
+from modelward.domain.digest import Digest
+from modelward.domain.finding import Orphan, Partial
 from modelward.domain.name import ModelName
+from modelward.domain.reading import Level
 from modelward.domain.retention import Policy
+from modelward.domain.runtime import PullStep, ServedModel
 from modelward.services.backup import backup
 from modelward.services.protect import release
+from modelward.services.pull import pull
 from modelward.services.repair import repair
+from modelward.services.repair_vault import repair_vault
 from modelward.services.restore import restore
 from modelward.services.retention import forget, prune, undelete
-from modelward.testing import FakeStore, corrupt
+from modelward.services.site import Site
+from modelward.services.space import space
+from modelward.services.verify_vault import verify_vault
+from modelward.testing import FakeStore, IdleRuntime, MemoryRegistry, MemorySource, corrupt
 from tests.places import Place
 
 CHUNK = 1 << 20
@@ -23,12 +34,16 @@ LLAMA = ModelName.parse("llama3")
 
 @dataclass(frozen=True)
 class Verb:
-    """``prepare`` brings a place into its state, ``work`` does the verb, ``done`` says whether it is finished."""
+    """``prepare`` brings a place into its state, ``work`` does the verb, ``done`` says whether it is finished.
+
+    ``stride`` says that only every n-th call is struck outside the campaign.
+    """
 
     name: str
     prepare: Callable[[Place], None]
     work: Callable[[Place], object]
     done: Callable[[Place], bool]
+    stride: int = 1
 
 
 def weights(version: int) -> bytes:
@@ -86,6 +101,92 @@ def forgotten(place: Place) -> None:
     place.clock.advance(days=20)
 
 
+def unlisted(place: Place) -> None:
+    """Never backed up, and a chunk of the weights is zeroed."""
+    empty(place)
+    corrupt.zero(big(place), CHUNK + 100, 5000)
+
+
+def gone(place: Place) -> None:
+    """Never backed up, and the model is not there at all."""
+    empty(place)
+    FakeStore(place.store).delete_manifest("llama3")
+    big(place).unlink()
+
+
+def rotten(place: Place) -> None:
+    """The vault's copy of the weights has a zeroed chunk, and a small object of it is gone."""
+    protected(place)
+    vault = place.site().the_vault()
+    wrapper = next(snapshot.wrapper for snapshot in vault.snapshots() if snapshot.model == LLAMA)
+    blobs = place.vault / "blobs" / "sha256"
+    corrupt.zero(max(blobs.iterdir(), key=lambda path: path.stat().st_size), CHUNK + 100, 5000)
+    (blobs / wrapper.hex).unlink()
+
+
+def littered(place: Place) -> None:
+    """An orphan and the leftovers of a download, long ago."""
+    empty(place)
+    store = FakeStore(place.store)
+    store.add_orphan(b"nobody")
+    store.add_partial()
+    newest = max(path.lstat().st_ctime for path in place.store.rglob("*"))
+    place.clock.advance(seconds=max(0.0, newest + 2 * 86_400 - place.clock.now().timestamp()))
+
+
+def far(place: Place) -> Site:
+    """A site whose upstream has everything; traffic goes chunk by chunk into a file that is kept over a cut."""
+    shadow = Place(place.base / "upstream")
+    if not shadow.store.exists():
+        empty(shadow)
+    blobs = [path.read_bytes() for path in shadow.store.glob("blobs/*")]
+    raw = FakeStore(shadow.store).manifest_path("llama3").read_bytes()
+    site = place.site(make_vault=False)
+    return replace(site, sources=(*site.sources, MemorySource(blobs)), registry=MemoryRegistry({"llama3": raw}))
+
+
+def pulling(place: Place) -> Site:
+    """A site without any source but a server that downloads what is not there."""
+    site = far(place)
+    blobs = cast("MemorySource", site.sources[-1]).blobs
+    return replace(site, sources=(), runtime=Puller(place.store, blobs))
+
+
+class Puller(IdleRuntime):
+    """Downloads like Ollama: what stands under a blob's name is not looked at."""
+
+    def __init__(self, store: Path, blobs: dict[Digest, bytes]) -> None:
+        self.store, self.blobs = store, blobs
+
+    def tags(self) -> tuple[ServedModel, ...]:
+        """What lies in the store."""
+        paths = self.store.glob("manifests/*/*/*/*")
+        return tuple(
+            ServedModel(name=path.parent.name, digest=sha256(path.read_bytes()).hexdigest(), size=1) for path in paths
+        )
+
+    def pull(self, name: str, *, insecure: bool = False) -> Iterator[PullStep]:
+        """Bring the blobs that are not there."""
+        assert not insecure
+        assert name == "llama3:latest"
+        for blob, data in self.blobs.items():
+            path = self.store / "blobs" / f"sha256-{blob.hex}"
+            if not path.exists():
+                path.write_bytes(data)
+        yield PullStep(status="success")
+
+
+def sound(place: Place) -> bool:
+    """Whether every object of the vault is good."""
+    return verify_vault(place.site(), (), Level.FULL).exit_code == 0
+
+
+def tidy(place: Place) -> bool:
+    """Whether no leftovers are there, and the models are."""
+    inventory = place.site(make_vault=False).store.inventory()
+    return whole(place) and not any(isinstance(found, Orphan | Partial) for found in inventory.findings)
+
+
 def big(place: Place) -> Path:
     """The newest weights of llama3 in the store."""
     return max(place.store.glob("blobs/*"), key=lambda path: (path.stat().st_size, path.stat().st_mtime_ns))
@@ -124,6 +225,11 @@ VERBS = (
     Verb("forget", versions, lambda p: forget(p.site(), (), Policy(keep_last=1)), lambda p: snapshots(p) == 2),
     Verb("undelete", forgotten, bring_one_back, lambda p: snapshots(p) >= 3),
     Verb("prune", forgotten, lambda p: prune(p.site(), timedelta(days=14)), lambda p: not _trash(p)),
+    Verb("repair-unlisted", unlisted, lambda p: repair(far(p), ()), whole, stride=4),
+    Verb("pull", gone, lambda p: pull(far(p), LLAMA), whole, stride=4),
+    Verb("re-pull", unlisted, lambda p: repair(pulling(p), ()), whole, stride=2),
+    Verb("repair-vault", rotten, lambda p: repair_vault(p.site(), ()), sound, stride=4),
+    Verb("reclaim", littered, lambda p: space(p.site(), reclaim=True, dry_run=False), tidy, stride=2),
     Verb("release", protected, lambda p: release(p.site(), LLAMA), lambda p: LLAMA in _released(p)),
 )
 

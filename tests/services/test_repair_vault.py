@@ -151,3 +151,12 @@ def test_a_healthy_vault_needs_nothing(place: Place) -> None:
     """No step, no byte."""
     report = heal(place)
     assert (report.plan.models, report.bytes_moved) == ((), 0)
+
+
+def test_rot_behind_a_lost_wrapper_is_found_in_the_same_run(place: Place) -> None:
+    """Only the wrapper made anew tells that there is a blob to read."""
+    vault = place.site().the_vault()
+    (place.vault / "blobs/sha256" / vault.snapshots()[0].wrapper.hex).unlink()
+    corrupt.zero(copy_of(place), CHUNK, 4096)
+    heal(place)
+    assert copy_of(place).read_bytes() == WEIGHTS

@@ -18,7 +18,15 @@ from modelward.bundles.reader import Stream, read_record
 from modelward.domain.bundle import CHECK, END_SIZE, RAW, RECORD_SIZE, BundleHeader, Method, Record, Written
 from modelward.domain.chunks import CHUNK, ChunkList, chunk_span, count
 from modelward.domain.digest import Digest
-from modelward.domain.errors import BadBundle, BadSetting, HashMismatch, Locked, NotARegularFile
+from modelward.domain.errors import (
+    BadBundle,
+    BadSetting,
+    BlobMissing,
+    HashMismatch,
+    Locked,
+    NotARegularFile,
+    WriteFailed,
+)
 from modelward.domain.wrapper import Object
 from modelward.durable import (
     Folder,
@@ -26,6 +34,7 @@ from modelward.durable import (
     kind_of,
     lock_file,
     move,
+    move_new,
     reading_errors,
     require_space,
     sync_file,
@@ -113,20 +122,21 @@ class BundleFile(_Bundle):
 
     def require_free(self) -> None:
         """Raise BadSetting where a file has the name and may not be replaced."""
-        folder = Folder.open(self._parent)
-        found = folder.stat(self._name)
+        folder = self._folder()
+        found = folder.stat(self._name or ".")
         folder.close()
         if found is None:
             return
         if not S_ISREG(found.st_mode):
-            raise NotARegularFile(f"a {kind_of(found.st_mode)}, not a plain file", thing=self.path)
+            what = f"a {kind_of(found.st_mode)}, not a plain file"
+            raise NotARegularFile(what, thing=self.path, next_step="name a file")
         if not self._force:
-            raise BadSetting("there is a file of this name", thing=self.path, next_step="add --force to replace it")
+            raise self._taken()
 
     def write(self, header: BundleHeader, holder: Holder, methods: Sequence[Method], reading: Reading) -> Written:
         """Write the bundle, or go on with what an earlier run left of the very same one."""
         job = _Job(header, holder, methods, reading)
-        folder = Folder.open(self._parent)
+        folder = self._folder()
         name = self._name + PARTIAL
         with _locked_file(folder, name) as fd:
             place = _resume(fd, job.header)
@@ -134,9 +144,26 @@ class BundleFile(_Bundle):
             require_space(folder, max(0, job.estimate - place.offset), self._reserve)
             end = self._fill(fd, f"{folder.path}/{name}", job, place)
             self.require_free()
-            move(folder, name, folder, self._name)
+            self._publish(folder, name)
         folder.close()
         return Written(size=end, resumed=place.offset)
+
+    def _publish(self, folder: Folder, name: str) -> None:
+        """Only with ``force`` may what came under the name meanwhile be replaced."""
+        try:
+            (move if self._force else move_new)(folder, name, folder, self._name)
+        except FileExistsError as error:
+            raise self._taken() from error
+
+    def _folder(self) -> Folder:
+        try:
+            return Folder.open(self._parent)
+        except BlobMissing as error:
+            what, again = "no such folder", "make it, or name another"
+            raise BadSetting(what, thing=str(self._parent), next_step=again) from error
+
+    def _taken(self) -> BadSetting:
+        return BadSetting("there is a file of this name", thing=self.path, next_step="add --force to replace it")
 
     def _fill(self, fd: int, path: str, job: _Job, place: _Place) -> int:
         offset = begun = place.offset
@@ -169,7 +196,11 @@ class BundleOutput(_Bundle):
         size = 0
         for part in _parts(_Job(header, holder, methods, reading), _Place()):
             with writing_errors("standard output"):
-                _write_all(_STDOUT, part)
+                try:
+                    _write_all(_STDOUT, part)
+                except BrokenPipeError as error:
+                    what, again = "the reader of the pipe went away", "see why it ended, then run both again"
+                    raise WriteFailed(what, thing="standard output", next_step=again) from error
             size += len(part)
         return Written(size=size)
 
@@ -264,17 +295,27 @@ def _locked_file(folder: Folder, name: str) -> Iterator[int]:
     """The partial file, made or opened, and nobody else's meanwhile (L1)."""
     fd, path = lock_file(folder, name), f"{folder.path}/{name}"
     try:
-        found = folder.stat(name)
-        if found is None or kind_of(os.fstat(fd).st_mode) != "plain file":
-            raise NotARegularFile("not a plain file", thing=path, next_step="move it away")
         with writing_errors(path):
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise Locked("another export writes it", thing=path, next_step="wait until it has finished") from error
+        _require_own(folder, name, fd)
         yield fd
     finally:
         os.close(fd)
+
+
+def _require_own(folder: Folder, name: str, fd: int) -> None:
+    """What was locked is still the partial file and nothing else: an export that just finished has named it."""
+    ours, found, path = os.fstat(fd), folder.stat(name), f"{folder.path}/{name}"
+    if not S_ISREG(ours.st_mode):
+        raise NotARegularFile("not a plain file", thing=path, next_step="move it away")
+    if found is None or not os.path.samestat(ours, found):
+        raise Locked("another export has just finished it", thing=path, next_step="run the command again")
+    if ours.st_nlink > 1:
+        # Killed between its two names: writing on here would write into the finished bundle.
+        raise NotARegularFile("it has a second name", thing=path, next_step="remove it, then run the command again")
 
 
 def _resume(fd: int, header: BundleHeader) -> _Place:

@@ -30,13 +30,14 @@ def repair_vault(
 ) -> RepairReport:
     """Find what is damaged in the vault's copies and bring it back; every byte is proved by its digest."""
     began = site.clock.monotonic()
-    plan, actions = _round(site, asked, level, dry_run=dry_run)
-    # What a lost wrapper named is only known once it is made anew: then there may be more to heal.
-    while not dry_run and actions and not any(action.error for action in actions[-1:]):
-        more, done = _round(site, asked, Level.QUICK, dry_run=False)
-        if not done:
-            break
-        plan, actions = Plan(models=(*plan.models, *more.models), unhealed=more.unhealed), [*actions, *done]
+    seen: set[Digest] = set()
+    plan, actions = _round(site, asked, level, seen, dry_run=dry_run)
+    done = actions
+    # What a lost wrapper named is only known once it is made anew: then there may be more to look at, and to heal.
+    while done and not dry_run:
+        more, done = _round(site, asked, level, seen, dry_run=False)
+        plan = Plan(models=(*plan.models, *more.models), unhealed=(*plan.unhealed, *more.unhealed))
+        actions = [*actions, *done]
     after = verify_vault(site, asked, Level.QUICK)
     return RepairReport(
         store=site.the_vault().path,
@@ -51,10 +52,13 @@ def repair_vault(
     )
 
 
-def _round(site: Site, asked: tuple[ModelName, ...], level: Level, *, dry_run: bool) -> tuple[Plan, list[Action]]:
-    """Look, plan and heal once."""
+def _round(
+    site: Site, asked: tuple[ModelName, ...], level: Level, seen: set[Digest], *, dry_run: bool
+) -> tuple[Plan, list[Action]]:
+    """Look at what was not ``seen`` before, plan and heal once."""
     named = named_objects(site.the_vault(), asked)
-    sizes = {item.digest: item.size for items in named.values() for item in items}
+    sizes = {item.digest: item.size for items in named.values() for item in items if item.digest not in seen}
+    seen.update(sizes)
     inspection = inspect_vault(site, sizes, level)
     derived = derive(site, named, frozenset(blob for blob in sizes if _damage(inspection, blob)))
     others = tuple(source for source in site.sources if source.name != "vault")

@@ -26,10 +26,10 @@ class Kept(Staged):
     """
 
     def __init__(self, folder: Folder, size: int, blob: Digest, *, reserve: int = 0) -> None:
-        super().__init__(folder, size, reserve=reserve, direct=True, name=f"{blob.hex}.data")
         self._log_name = f"{blob.hex}.chunks"
         self._unlogged: list[bytes] = []
         self._log_lock = threading.Lock()
+        super().__init__(folder, size, reserve=reserve, direct=True, name=f"{blob.hex}.data")
         self._digests = dict(self._sound())
         self.have = frozenset(self._digests)
 
