@@ -5,6 +5,7 @@ the same folder stays as it is. Layout facts: OCI image specification 1.1 (image
 """
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -71,7 +72,7 @@ def _to_store(site: Site, name: ModelName, snapshot: str, target: Path, *, dry_r
     )
 
 
-class _Work:
+class _Work(ABC):
     """One model on its way into a folder."""
 
     form, reference = "", ""
@@ -84,15 +85,15 @@ class _Work:
         self.notes: list[str] = []
         self.moved = 0
 
+    @abstractmethod
     def wanted(self) -> dict[str, Object]:
         """The files to write: path below the target, and the vault's object that it is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, root: Folder, staging: Folder) -> None:
         """Write them."""
-        raise NotImplementedError
 
-    def check(self, root: Folder) -> None:
+    def check(self, root: Folder) -> None:  # noqa: B027 - most folders are for anything
         """Raise BadSetting where the folder is not for this."""
 
     def plan(self) -> HandOutReport:

@@ -15,6 +15,7 @@ from modelward.domain.reading import Level
 from modelward.domain.receipt import LedgerChange
 from modelward.domain.source import Wanted
 from modelward.domain.verdict import Verdict
+from modelward.ports import VaultWriter
 from modelward.scan import suspect_chunks
 from modelward.services.expect import Expected, expected_models
 from modelward.services.heal import Content, Healer, StoreBench
@@ -202,22 +203,27 @@ def _carry_out(site: Site, plan: Plan, contents: dict[ModelName, Content], pulle
             site.ledgers.update(site.store_key, LedgerChange(proved=healer.receipts))
 
 
+def keep(writer: VaultWriter, verb: str, actions: Iterable[Action]) -> None:
+    """One entry of the audit log an action (A1)."""
+    for action in actions:
+        writer.audit(
+            verb,
+            step=action.step,
+            model=action.model,
+            target=action.target,
+            source=action.source,
+            bytes=action.bytes_moved,
+            error=action.error,
+        )
+
+
 def _keep_audit(site: Site, actions: Sequence[Action], verb: str) -> list[str]:
     """One entry an action. A vault that is mounted read-only heals all the same; that it cannot be told is said."""
     try:
         if site.vault is None:
             return []
         with site.vault.writing(verb) as vault:
-            for action in actions:
-                vault.audit(
-                    verb,
-                    step=action.step,
-                    model=action.model,
-                    target=action.target,
-                    source=action.source,
-                    bytes=action.bytes_moved,
-                    error=action.error,
-                )
+            keep(vault, verb, actions)
     except StorageError as error:
         return [f"what was done is not in the vault's audit log: {error}"]
     return []

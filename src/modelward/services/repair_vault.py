@@ -14,11 +14,10 @@ from modelward.domain.reading import Level
 from modelward.domain.snapshot import Snapshot
 from modelward.domain.source import Wanted
 from modelward.domain.wrapper import Object
-from modelward.ports import VaultWriter
 from modelward.services.derive import Derived, derive
 from modelward.services.heal import Healer, VaultBench
 from modelward.services.inspect import Inspection
-from modelward.services.repair import chunked_of, offers_of
+from modelward.services.repair import chunked_of, keep, offers_of
 from modelward.services.site import Site
 from modelward.services.verify_vault import inspect_vault, named_objects, verify_vault
 
@@ -116,18 +115,5 @@ def _carry_out(site: Site, plan: Plan) -> list[Action]:
     vault = site.the_vault()
     with vault.writing(VERB) as writer:
         actions = Healer(site, VaultBench(vault, writer), plan).carry_out()
-        _audit(writer, actions)
+        keep(writer, VERB, actions)
     return actions
-
-
-def _audit(writer: VaultWriter, actions: Iterable[Action]) -> None:
-    for action in actions:
-        writer.audit(
-            VERB,
-            step=action.step,
-            model=action.model,
-            target=action.target,
-            source=action.source,
-            bytes=action.bytes_moved,
-            error=action.error,
-        )
