@@ -53,7 +53,8 @@ clean: ## remove the virtual environment and everything that tools left
 	@rm -rf $(VENV) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-# A new lock makes a new environment, so that what left the lock is gone from it as well.
+# A new lock makes a new environment, so that what left the lock is gone from it as well. The lock is whole, so
+# pip has nothing to resolve: left to, it looks at newer versions of what carries extras, and finds no hash for them.
 $(VENV)/.packages: requirements/dev.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo "Python 3.11 or newer is needed: install one, or name it: make PYTHON=..." >&2; exit 1; }
@@ -62,7 +63,7 @@ $(VENV)/.packages: requirements/dev.txt
 		|| { $(root_on_debian) && { $(apt_install) python3-venv; } >/dev/null && "$(PYTHON)" -m venv --clear $(VENV); } \
 		|| { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: install its venv module" \
 			"(Debian and Ubuntu: apt-get install python3-venv), or name another one: make PYTHON=..." >&2; exit 1; }
-	@$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@$(PIP) install --no-deps --require-hashes --requirement requirements/dev.txt
 	@touch $@
 
 $(VENV)/.ready: $(VENV)/.packages pyproject.toml

@@ -5,7 +5,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -157,13 +157,7 @@ def open_workplace(flags: Mapping[str, str], wish: Wish, watch: Watch) -> Iterat
     clock = SystemClock()
     with ExitStack() as stack:
         progress = stack.enter_context(watch(settings.log_level))
-        reading = Reading(
-            clock=clock,
-            progress=progress,
-            pace=Pace(clock, settings.limit_rate),
-            mode=ReadMode.CACHED if settings.buffered else ReadMode.DIRECT,
-            threads=settings.threads,
-        )
+        reading = _reading(settings, clock, progress)
         path, place = Path(settings.vault), _place(settings, wish, stack)
         _keep_apart(place, path)
         store = _store(place, settings, clock, create=wish.create_store)
@@ -171,11 +165,10 @@ def open_workplace(flags: Mapping[str, str], wish: Wish, watch: Watch) -> Iterat
         vault = _vault(path, ledgers, reading, settings, wish)
         receipts = LocalVault.receipts_path(path) if vault is not None else _own_ledgers(path)
         ledgers = ledgers if vault is not None else FolderLedgers(receipts, clock)
-        registry = _registry(settings, clock) if settings.upstream else None
+        registry = stack.enter_context(closing(_registry(settings, clock))) if settings.upstream else None
         sources: list[Source] = [VaultSource(vault, ledgers)] if vault is not None else []
         sources += _siblings(settings, Path(store.path), path, receipts, reading)
-        if registry is not None:
-            sources.append(PacedSource(UpstreamSource(registry), Pace(clock, settings.download_rate)))
+        sources += _upstream(registry, settings, clock)
         site = Site(
             store=store,
             vault=vault,
@@ -194,8 +187,24 @@ def open_workplace(flags: Mapping[str, str], wish: Wish, watch: Watch) -> Iterat
         yield Workplace(settings=settings, site=site)
 
 
+def _reading(settings: config.Settings, clock: SystemClock, progress: Progress) -> Reading:
+    return Reading(
+        clock=clock,
+        progress=progress,
+        pace=Pace(clock, settings.limit_rate),
+        mode=ReadMode.CACHED if settings.buffered else ReadMode.DIRECT,
+        threads=settings.threads,
+    )
+
+
 def _registry(settings: config.Settings, clock: SystemClock) -> RegistryClient:
     return RegistryClient(clock, mirrors=settings.mirrors, plain_http=settings.plain_http, environ=os.environ)
+
+
+def _upstream(registry: RegistryClient | None, settings: config.Settings, clock: SystemClock) -> list[PacedSource]:
+    if registry is None:
+        return []
+    return [PacedSource(UpstreamSource(registry), Pace(clock, settings.download_rate))]
 
 
 def _siblings(

@@ -83,8 +83,8 @@ class StoreWriter(Protocol):
         ``keep`` names the blob of a long transfer: what a run that was cut off had brought is gone on with.
         """
 
-    def require_space(self, size: int) -> None:
-        """Raise DiskFull unless so many bytes more fit beside the reserve (D1)."""
+    def require_space(self, blobs: Mapping[Digest, int]) -> None:
+        """Raise DiskFull unless these blobs (size in bytes) fit beside the reserve, less what was kept of them (D1)."""
 
     def publish_blob(self, staged: StagedFile, blob: Digest) -> None:
         """fsync and put the staged file under the blob's name with the store's owner, mode and a fresh mtime.

@@ -273,9 +273,9 @@ def test_a_file_goes_aside_and_comes_back(ground: Ground) -> None:
 def test_space_is_asked_for_before(ground: Ground) -> None:
     """More than the disk has raises DiskFull (D1)."""
     with ground.open().writing() as writer:
-        writer.require_space(1)
+        writer.require_space({ground.blob: 1})
         with pytest.raises(DiskFull):
-            writer.require_space(1 << 60)
+            writer.require_space({ground.blob: 1 << 60})
     space = ground.open().space()
     assert 0 < space.free <= space.total
 

@@ -14,7 +14,7 @@ def test_the_host_of_an_authority(authority: str, name: str) -> None:
     assert name_of(authority) == name
 
 
-@pytest.mark.parametrize("host", ["localhost", "a.localhost", "127.0.0.1", "127.9.9.9", "::1"])
+@pytest.mark.parametrize("host", ["localhost", "a.localhost", "127.0.0.1", "127.9.9.9", "127.1", "::1"])
 def test_this_machine(host: str) -> None:
     """By name and by address."""
     assert is_loopback(host)

@@ -16,7 +16,9 @@ def is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        # 127.1 is short for 127.0.0.1 (inet_aton(3)).
+        short = host.startswith("127.") and host.replace(".", "").isdecimal()
+        return short or host == "localhost" or host.endswith(".localhost")
 
 
 def speaks_plain(authority: str, plain: Collection[str]) -> bool:

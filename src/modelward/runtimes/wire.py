@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from modelward.domain.host import is_loopback
 from modelward.ports import Clock
 from modelward.runtimes.deadline import Deadline
 from modelward.runtimes.host import Endpoint
@@ -96,7 +97,7 @@ class Wire:
 
         Whatever goes wrong inside the block on the connection is raised as NoAnswer.
         """
-        here = _is_loopback(self._endpoint.host)
+        here = is_loopback(self._endpoint.host)
         if here:
             self._knock()
         import httpx  # 80 ms and 20 MB that nobody spends while no server runs
@@ -132,7 +133,3 @@ class Wire:
 
 def _headers(request: Request) -> dict[str, str]:
     return _PLAIN if request.content is None else {**_PLAIN, "Content-Length": str(request.size)}
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or (host.startswith("127.") and host.replace(".", "").isdecimal())

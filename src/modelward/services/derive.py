@@ -7,12 +7,14 @@ from hashlib import sha256
 from modelward.domain.chunks import CHUNK, ChunkList, Span
 from modelward.domain.digest import Digest
 from modelward.domain.errors import DamageError, ModelwardError, SourceFailed, Unreachable
+from modelward.domain.interchange import WRAPPER_LIMIT
 from modelward.domain.manifest import MAX_BYTES, Manifest
 from modelward.domain.snapshot import Snapshot
 from modelward.domain.source import LocalFile, Wanted
 from modelward.domain.wrapper import EMPTY_CONFIG, EMPTY_DIGEST, Object, unwrap, wrap
 from modelward.ports import Store, Vault
 from modelward.scan import hash_whole
+from modelward.services.push import object_bytes
 from modelward.services.site import Site
 
 
@@ -66,7 +68,7 @@ class _Maker:
             return
         self._keep(manifest.raw)
         try:
-            known = unwrap(_small(self._vault, snapshot.wrapper)).chunk_lists
+            known = unwrap(object_bytes(self._vault, snapshot.wrapper, WRAPPER_LIMIT)).chunk_lists
         except ModelwardError:
             known = None
         if known is None or any(item.digest in self._lost for item in known.values()):
@@ -83,7 +85,7 @@ class _Maker:
         if served := self._served.get(snapshot.manifest):
             return served
         try:
-            return Manifest.parse(_small(self._vault, snapshot.manifest))
+            return Manifest.parse(object_bytes(self._vault, snapshot.manifest, MAX_BYTES))
         except ModelwardError:
             return self._from_upstream(snapshot)
 
@@ -118,20 +120,6 @@ class _Maker:
         digest = _digest(data)
         if digest in self._lost:
             self.made[digest] = data
-
-
-def _small(vault: Vault, digest: Digest) -> bytes:
-    """A small object of the vault, proved; raises one of our errors."""
-    fd = vault.open_blob(digest)
-    try:
-        data = os.pread(fd, MAX_BYTES * 4, 0)
-    except OSError as error:
-        raise SourceFailed(str(error), thing=digest) from error
-    finally:
-        os.close(fd)
-    if _digest(data) != digest:
-        raise SourceFailed("damaged", thing=digest)
-    return data
 
 
 def _digest(data: bytes) -> Digest:

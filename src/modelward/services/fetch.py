@@ -18,7 +18,7 @@ from modelward.scan import Fill, Sink, copy_checked, copy_whole, file_id
 from modelward.services.site import Site
 
 _PAGE = 4096
-_GROUP = 4  # chunks that are asked for at once where an answer takes its time, whatever its length
+GROUP = 4  # chunks that are asked for at once where an answer takes its time, whatever its length
 Stage = Callable[[Digest | None], StagedFile]
 
 
@@ -53,7 +53,7 @@ class Fetcher:
             if not todo:
                 continue
             feed = have_first(Feed(source, chunk_list.blob), have)
-            group = 1 if source.local else _GROUP
+            group = 1 if source.local else GROUP
             failed = set(copy_checked(feed, chunk_list, sink, self._site.reading, only=todo, group=group))
             came = set(todo) - failed
             names += [source.name] if came and source.name not in names else []
@@ -84,7 +84,7 @@ class Fetcher:
                 resumed = bool(staged.have)
                 try:
                     feed = Feed(source, blob)
-                    group = 1 if source.local else _GROUP
+                    group = 1 if source.local else GROUP
                     if self._proved(have_first(feed, kept(staged)), blob, size, staged, group=group):
                         return staged, feed.moved, source.name
                     if not feed.failed:

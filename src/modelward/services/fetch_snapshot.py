@@ -11,6 +11,7 @@ from modelward.domain.interchange import FetchReport, Reference
 from modelward.domain.name import ModelName
 from modelward.ports import OciRegistry, VaultWriter
 from modelward.scan import copy_whole
+from modelward.services.fetch import GROUP
 from modelward.services.site import Site
 from modelward.services.take_in import Taker, lacking, unpack
 
@@ -77,7 +78,7 @@ class _There:
                 staged.write_at(memoryview(data), size, 0)
             else:
                 stream = _Stream(self, blob, chunk_list)
-                if copy_whole(stream.fill, size, staged, self._site.reading) != blob.hex:
+                if copy_whole(stream.fill, size, staged, self._site.reading, group=GROUP) != blob.hex:
                     raise HashMismatch("the registry's bytes are not those of its name", thing=blob, next_step=_WRONG)
             writer.publish_blob(staged, blob, chunk_list)
         finally:
@@ -95,7 +96,7 @@ class _There:
 
 
 class _Stream:
-    """A blob that comes in by chunks, each compared with its list: a wrong one is asked for once more."""
+    """A blob that comes in by a few chunks, each compared with its list: wrong ones are asked for once more."""
 
     def __init__(self, there: _There, blob: Digest, chunk_list: ChunkList) -> None:
         self._there, self._blob, self._list = there, blob, chunk_list
@@ -104,7 +105,12 @@ class _Stream:
         """Fill the view with proved bytes; raises HashMismatch."""
         for _ in range(2):
             got = self._there.fill(self._blob, view, offset, length)
-            if got == length and blake3(view[:length]).digest() == self._list[offset // CHUNK]:
+            if got == length and self._right(view, offset, length):
                 return got
         what = f"the registry's bytes at {offset:,} are not those of the blob"
         raise HashMismatch(what, thing=self._blob, next_step=_WRONG)
+
+    def _right(self, view: memoryview, offset: int, length: int) -> bool:
+        first = offset // CHUNK
+        pieces = (view[start : min(start + CHUNK, length)] for start in range(0, length, CHUNK))
+        return all(blake3(piece).digest() == self._list[first + number] for number, piece in enumerate(pieces))

@@ -104,7 +104,7 @@ def _make_ready(site: Site, name: ModelName, plan: Plan, *, moved: bool, dry_run
         return ()
     whole = (PlaceBlob, TrySuspects)
     with site.store.writing() as writer:
-        writer.require_space(sum(s.size for model in plan.models for s in model.steps if isinstance(s, whole)))
+        writer.require_space({s.blob: s.size for model in plan.models for s in model.steps if isinstance(s, whole)})
     if not moved:
         return ()
     if site.vault is None:

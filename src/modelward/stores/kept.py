@@ -18,6 +18,11 @@ _RECORD = struct.Struct("<I32s")  # index of a chunk, BLAKE3 of its bytes
 _LOG_EVERY = 256
 
 
+def data_name(blob: Digest) -> str:
+    """The file that a blob grows in."""
+    return f"{blob.hex}.data"
+
+
 class Kept(Staged):
     """A staged file with a log of its chunks beside it: ``<hex>.data`` and ``<hex>.chunks``.
 
@@ -29,7 +34,7 @@ class Kept(Staged):
         self._log_name = f"{blob.hex}.chunks"
         self._unlogged: list[bytes] = []
         self._log_lock = threading.Lock()
-        super().__init__(folder, size, reserve=reserve, direct=True, name=f"{blob.hex}.data")
+        super().__init__(folder, size, reserve=reserve, direct=True, name=data_name(blob))
         self._digests = dict(self._sound())
         self.have = frozenset(self._digests)
 

@@ -30,10 +30,11 @@ from modelward.durable import (
     set_owner,
     small_file,
     sync_file,
+    tree_bytes,
     write_in_place,
 )
 from modelward.ports import Clock, StagedFile
-from modelward.stores.kept import Kept
+from modelward.stores.kept import Kept, data_name
 
 OWN_FOLDER = ".modelward"
 KEPT_FOLDER = "incoming"
@@ -81,9 +82,12 @@ class OllamaWriter:
         kept = self._own.sub(KEPT_FOLDER, create=True, owner=self._folder_owner)
         return Kept(kept, size, keep, reserve=self._limits.reserve)
 
-    def require_space(self, size: int) -> None:
-        """Raise DiskFull unless so many bytes more fit beside the reserve."""
-        require_space(self.staging, size, self._limits.reserve)
+    def require_space(self, blobs: Mapping[Digest, int]) -> None:
+        """Raise DiskFull unless these blobs fit beside the reserve; what an earlier run kept of them is there."""
+        left = sum(
+            max(0, size - tree_bytes(self._own, f"{KEPT_FOLDER}/{data_name(blob)}")) for blob, size in blobs.items()
+        )
+        require_space(self.staging, left, self._limits.reserve)
 
     def publish_blob(self, staged: StagedFile, blob: Digest) -> None:
         """Put the staged file under the blob's name; what stood there goes to quarantine."""
