@@ -9,14 +9,15 @@ from typing import Any
 
 import msgspec
 
+from modelward.domain import setting_text as read
 from modelward.domain.errors import BadName, BadSetting
 from modelward.domain.name import ModelName
-from modelward.domain.timetable import Timetable
-from modelward.domain.units import LONGEST, parse_bytes, parse_duration
+from modelward.domain.units import parse_bytes, parse_duration
 
 PREFIX = "MODELWARD_"
+_PATHS = ("store", "vault", "state", "log_folder", "alert_urls_file", "webhook_secret_file", "tls_cert", "tls_key")
 FILE_NAME = "modelward.toml"
-_LISTS = frozenset({"models", "siblings", "mirrors", "plain_http"})
+_LISTS = frozenset({"models", "siblings", "mirrors", "plain_http", "policies", "alert_urls", "allowed_hosts"})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +45,47 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lock_wait: timedelta
     reserve: int
     log_level: str
+    state: str
+    maintenance_interval: timedelta
+    check_interval: timedelta
+    settle: timedelta
+    job_deadline: timedelta
+    on_loss: str
+    policies: tuple[tuple[ModelName, str], ...]
+    brake_models: int
+    brake_percent: float
+    brake_window: timedelta
+    scrub_store: timedelta
+    scrub_vault: timedelta
+    scrub_rate: int
+    scrub_hours: str
+    drill_every: timedelta
+    backup_overdue: timedelta
+    disk_free: float
+    probe: str
+    probe_interval: timedelta
+    probe_deadline: timedelta
+    probe_failures: int
+    alert_urls: tuple[str, ...]
+    alert_urls_file: str
+    webhook_url: str
+    webhook_secret: str
+    webhook_secret_file: str
+    alert_pending: timedelta
+    alert_group: timedelta
+    alert_reminder: timedelta
+    alert_healed: bool
+    quiet_hours: str
+    deadman_url: str
+    deadman_interval: timedelta
+    log_folder: str
+    log_size: int
+    log_files: int
+    listen: str
+    allowed_hosts: tuple[str, ...]
+    tls_cert: str
+    tls_key: str
+    behind_proxy: bool
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,13 +107,17 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A setting's name, what it means, its default as text, how its text is read, and names of others for it."""
+    """A setting's name, what it means, its default as text, how its text is read, and names of others for it.
+
+    The value of a ``secret`` one is never shown.
+    """
 
     name: str
     help: str
     default: str
     parse: Callable[[str], Any]
     also: str = ""
+    secret: bool = False
 
     @property
     def environment(self) -> tuple[str, ...]:
@@ -79,99 +125,167 @@ class Setting:
         return (PREFIX + self.name.upper(), *((self.also,) if self.also else ()))
 
 
-def _text(text: str) -> str:
-    return text.strip().strip("\"'").strip()
-
-
-def _whole(text: str, most: int = 1_000_000) -> int:
-    digits = text.strip()
-    if not (digits.isdecimal() and len(digits) < 10 and int(digits) <= most):
-        raise BadSetting(f"not a whole number from 0 to {most:,}", next_step="write for example 5")
-    return int(digits)
-
-
-def _days(text: str) -> int:
-    return _whole(text, most=LONGEST.days)
-
-
-def _percent(text: str) -> float:
-    try:
-        number = float(text.strip().removesuffix("%"))
-    except ValueError:
-        number = -1.0
-    if not 0 < number <= 100:
-        raise BadSetting("not a percentage above 0 up to 100", next_step="write for example 5")
-    return number
-
-
-def _yes(text: str) -> bool:
-    word = text.strip().lower()
-    if word in ("1", "true", "yes", "on"):
-        return True
-    if word in ("", "0", "false", "no", "off"):
-        return False
-    raise BadSetting("not yes or no", next_step="write true or false")
-
-
-def _names(text: str) -> tuple[ModelName, ...]:
-    return tuple(ModelName.parse(part) for part in text.split(",") if part.strip())
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _hours(text: str) -> str:
-    """Two times of day, checked; the parsed form lives in domain.timetable."""
-    return str(Timetable.parse(text)) if text.strip() else ""
-
-
-def _within(text: str) -> timedelta | None:
-    return parse_duration(text) if text.strip() else None
-
-
-def _level(text: str) -> str:
-    word = text.strip().lower()
-    if word not in ("debug", "info", "warning", "error"):
-        raise BadSetting("not a log level", next_step="write debug, info, warning or error")
-    return word
-
-
+GUARD_SETTINGS = (
+    Setting(name="state", help="where the guard keeps its journal, metrics and logs", default="", parse=read.text),
+    Setting(
+        name="maintenance_interval",
+        help="how often to back up, scrub and tidy up; a bare number is minutes",
+        default="60",
+        parse=read.minutes,
+        also="MAINTENANCE_INTERVAL",
+    ),
+    Setting(name="check_interval", help="how often to look at the server", default="60s", parse=read.period),
+    Setting(
+        name="settle", help="how long a store must be quiet before it is backed up", default="10s", parse=read.period
+    ),
+    Setting(name="job_deadline", help="how long one piece of work may take", default="6h", parse=read.period),
+    Setting(
+        name="on_loss",
+        help="what to do with damage: restore it, alert only, or ignore it",
+        default="restore",
+        parse=read.policy,
+    ),
+    Setting(
+        name="policies",
+        help="models with an on_loss of their own: name=alert, by comma",
+        default="",
+        parse=read.policies,
+    ),
+    Setting(
+        name="brake_models",
+        help="stop healing alone above this many damaged models in brake_window",
+        default="3",
+        parse=read.whole,
+    ),
+    Setting(
+        name="brake_percent",
+        help="or above this share of all bytes, in more than one model",
+        default="5",
+        parse=read.percent,
+    ),
+    Setting(name="brake_window", help="the time in which the brake counts damage", default="1h", parse=read.period),
+    Setting(name="scrub_store", help="time for one full scrub of the store", default="7d", parse=read.period),
+    Setting(name="scrub_vault", help="time for one full scrub of the vault", default="14d", parse=read.period),
+    Setting(
+        name="scrub_rate",
+        help="bytes a second to scrub at most, unless that is too slow to finish in time; 0: any",
+        default="20MB",
+        parse=parse_bytes,
+    ),
+    Setting(
+        name="scrub_hours", help="when to scrub, for example 01:00-06:00; empty: any time", default="", parse=read.hours
+    ),
+    Setting(name="drill_every", help="how often to rehearse a restore", default="7d", parse=read.period),
+    Setting(
+        name="backup_overdue",
+        help="alert when a model has had no backup of its present version for so long",
+        default="26h",
+        parse=read.period,
+    ),
+    Setting(
+        name="disk_free",
+        help="alert when less than this share of a disk is free, in percent",
+        default="5",
+        parse=read.percent,
+    ),
+    Setting(
+        name="probe", help="which models to ask for a token: one, loaded, all or off", default="one", parse=read.probe
+    ),
+    Setting(name="probe_interval", help="how often to ask", default="10m", parse=read.period),
+    Setting(name="probe_deadline", help="how long an answer may take", default="60s", parse=read.period),
+    Setting(
+        name="probe_failures", help="failed probes in a row that count as an outage", default="2", parse=read.whole
+    ),
+    Setting(
+        name="alert_urls", help="where alerts go: Apprise URLs, by comma", default="", parse=read.listed, secret=True
+    ),
+    Setting(name="alert_urls_file", help="a file with one Apprise URL a line", default="", parse=read.text),
+    Setting(
+        name="webhook_url", help="where alerts are posted as signed JSON", default="", parse=read.text, secret=True
+    ),
+    Setting(name="webhook_secret", help="the key that signs them", default="", parse=read.text, secret=True),
+    Setting(name="webhook_secret_file", help="a file with that key", default="", parse=read.text),
+    Setting(
+        name="alert_pending", help="how long a trouble must last before it is told", default="30s", parse=parse_duration
+    ),
+    Setting(
+        name="alert_group", help="how long to collect troubles into one message", default="10s", parse=parse_duration
+    ),
+    Setting(name="alert_reminder", help="how often to tell it again while it lasts", default="24h", parse=read.period),
+    Setting(
+        name="alert_healed", help="tell also what was healed before it had to be told", default="true", parse=read.yes
+    ),
+    Setting(
+        name="quiet_hours",
+        help="when to hold back all but critical alerts, for example 22:00-07:00",
+        default="",
+        parse=read.hours,
+    ),
+    Setting(
+        name="deadman_url",
+        help="address to fetch while all is well, at a monitor elsewhere",
+        default="",
+        parse=read.text,
+        secret=True,
+    ),
+    Setting(name="deadman_interval", help="how often to fetch it", default="5m", parse=read.period),
+    Setting(name="log_folder", help="where the logs go; empty: below state", default="", parse=read.text),
+    Setting(name="log_size", help="size at which a log is rotated", default="100MB", parse=parse_bytes),
+    Setting(name="log_files", help="rotated logs to keep", default="10", parse=read.whole),
+    Setting(
+        name="listen",
+        help="where the guard serves API and dashboard: address:port or unix:PATH; empty: nowhere",
+        default="127.0.0.1:8484",
+        parse=read.text,
+    ),
+    Setting(
+        name="allowed_hosts",
+        help="names by which the guard may be called, beside its own address, by comma",
+        default="",
+        parse=read.listed,
+    ),
+    Setting(name="tls_cert", help="certificate chain (PEM) for HTTPS", default="", parse=read.text),
+    Setting(name="tls_key", help="key (PEM) of that certificate", default="", parse=read.text),
+    Setting(name="behind_proxy", help="a proxy in front does TLS", default="false", parse=read.yes),
+)
 SETTINGS = (
-    Setting(name="store", help="the store's folder; empty: find it", default="", parse=_text, also="OLLAMA_MODELS"),
-    Setting(name="vault", help="the vault's folder", default="", parse=_text),
-    Setting(name="models", help="protected models, by comma; empty: all", default="", parse=_names, also="MODEL"),
-    Setting(name="ollama_host", help="where the server listens", default="", parse=_text, also="OLLAMA_HOST"),
-    Setting(name="siblings", help="folders that may hold the same blobs, by comma", default="", parse=_list),
-    Setting(name="upstream", help="fetch missing bytes from the models' registries", default="true", parse=_yes),
-    Setting(name="mirrors", help="where to ask for a registry instead: host=url, by comma", default="", parse=_list),
-    Setting(name="plain_http", help="registry hosts spoken to without TLS, by comma", default="", parse=_list),
+    Setting(name="store", help="the store's folder; empty: find it", default="", parse=read.text, also="OLLAMA_MODELS"),
+    Setting(name="vault", help="the vault's folder", default="", parse=read.text),
+    Setting(name="models", help="protected models, by comma; empty: all", default="", parse=read.names, also="MODEL"),
+    Setting(name="ollama_host", help="where the server listens", default="", parse=read.text, also="OLLAMA_HOST"),
+    Setting(name="siblings", help="folders that may hold the same blobs, by comma", default="", parse=read.listed),
+    Setting(name="upstream", help="fetch missing bytes from the models' registries", default="true", parse=read.yes),
+    Setting(
+        name="mirrors", help="where to ask for a registry instead: host=url, by comma", default="", parse=read.listed
+    ),
+    Setting(name="plain_http", help="registry hosts spoken to without TLS, by comma", default="", parse=read.listed),
     Setting(name="download_rate", help="bytes a second to download at most; 0: any", default="0", parse=parse_bytes),
-    Setting(name="download_hours", help="when to download, for example 22:00-06:00", default="", parse=_hours),
+    Setting(name="download_hours", help="when to download, for example 22:00-06:00", default="", parse=read.hours),
     Setting(
         name="keep_last",
         help="distinct versions to keep of a model",
         default="5",
-        parse=_whole,
+        parse=read.whole,
         also="BACKUP_RETENTION_COUNT",
     ),
-    Setting(name="keep_daily", help="days of which to keep the newest version", default="0", parse=_whole),
-    Setting(name="keep_weekly", help="weeks of which to keep the newest version", default="0", parse=_whole),
-    Setting(name="keep_within", help="keep every version younger than this", default="", parse=_within),
-    Setting(name="trash_days", help="days that forgotten versions can be brought back", default="14", parse=_days),
+    Setting(name="keep_daily", help="days of which to keep the newest version", default="0", parse=read.whole),
+    Setting(name="keep_weekly", help="weeks of which to keep the newest version", default="0", parse=read.whole),
+    Setting(name="keep_within", help="keep every version younger than this", default="", parse=read.within),
+    Setting(name="trash_days", help="days that forgotten versions can be brought back", default="14", parse=read.days),
     Setting(name="limit_rate", help="bytes a second to read at most; 0: no limit", default="0", parse=parse_bytes),
-    Setting(name="threads", help="threads that read and hash; 0: by cores", default="0", parse=_whole),
-    Setting(name="buffered", help="read through the page cache", default="false", parse=_yes),
-    Setting(name="sample_percent", help="share of a full pass that a sample reads", default="5", parse=_percent),
+    Setting(name="threads", help="threads that read and hash; 0: by cores", default="0", parse=read.whole),
+    Setting(name="buffered", help="read through the page cache", default="false", parse=read.yes),
+    Setting(name="sample_percent", help="share of a full pass that a sample reads", default="5", parse=read.percent),
     Setting(name="lock_wait", help="how long to wait for another writer", default="10s", parse=parse_duration),
     Setting(name="reserve", help="bytes to leave free on every disk written to", default="64MiB", parse=parse_bytes),
     Setting(
         name="log_level",
         help="events from this level up are logged to standard error",
         default="warning",
-        parse=_level,
+        parse=read.level,
         also="LOG_LEVEL",
     ),
+    *GUARD_SETTINGS,
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
@@ -182,16 +296,20 @@ def resolve(flags: Mapping[str, str], environ: Mapping[str, str], *, platform: s
     in_file = _read(path) if path is not None else {}
     _refuse_unknown(environ, in_file, path)
     found = {setting.name: _find(setting, flags, environ, in_file, path) for setting in SETTINGS}
-    for name in ("store", "vault"):
+    for name in _PATHS:
         found[name] = _from_file(*found[name], path, home)
     if not found["vault"][0]:
         found["vault"] = (str(default_vault(path, environ, platform, home)), "default")
+    if not found["state"][0]:
+        found["state"] = (str(default_vault(path, environ, platform, home).with_name("modelward_state")), "default")
+    if not found["log_folder"][0]:
+        found["log_folder"] = (str(Path(found["state"][0]) / "logs"), "default")
     parsed = {name: _parse(_BY_NAME[name], *given) for name, given in found.items()}
     settings = msgspec.convert(parsed, Settings, dec_hook=_keep)
     origins = tuple(
         Origin(
             name=setting.name,
-            value=found[setting.name][0],
+            value="(set)" if setting.secret and found[setting.name][0] else found[setting.name][0],
             origin=found[setting.name][1],
             environment=" or ".join(setting.environment),
             help=setting.help,
@@ -320,6 +438,7 @@ def _parse(setting: Setting, text: str, origin: str) -> object:
     try:
         return setting.parse(text)
     except (BadName, BadSetting) as error:
+        shown = "its value" if setting.secret else repr(text[:60])
         raise BadSetting(
-            f"{text[:60]!r} is {error.what}", thing=f"{setting.name} ({origin})", next_step=error.next_step
+            f"{shown} is {error.what}", thing=f"{setting.name} ({origin})", next_step=error.next_step
         ) from error
