@@ -42,8 +42,8 @@ bench: $(VENV)/.ready ## measure speed beside the peers that are installed
 campaign: $(VENV)/.ready ## run the slow tests for BUDGET seconds
 	@MODELWARD_CAMPAIGN_BUDGET="$(BUDGET)" $(BIN)/python -m pytest -m campaign $(ARGS)
 
-docs: $(VENV)/.ready ## write docs/reference.md and docs/terminal.svg from the program
-	@$(BIN)/python scripts/reference.py && $(BIN)/python scripts/picture.py
+docs: $(VENV)/.ready ## write what docs/ and deploy/ say of the program from the program
+	@for page in reference settings picture; do $(BIN)/python -m scripts.$$page || exit 1; done
 
 lock: $(VENV)/.ready ## resolve requirements/*.in again (ARGS=--upgrade for newer versions)
 	@$(LOCK) $(ARGS) requirements/run.in --output-file requirements/run.txt

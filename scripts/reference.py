@@ -1,4 +1,4 @@
-"""Write docs/reference.md from the program itself: verbs, settings, errors with their exit codes, events."""
+"""Write docs/reference.md from the program itself: verbs, errors with their exit codes, events."""
 
 import enum
 import re
@@ -9,7 +9,6 @@ from typing import Any
 import typer
 
 from modelward.cli.app import app
-from modelward.config import SETTINGS, Setting
 from modelward.domain import errors
 from modelward.events import EVENTS
 
@@ -47,10 +46,15 @@ def commands() -> dict[str, Any]:
     return dict(group.commands)
 
 
+def flags() -> frozenset[str]:
+    """Every option of every verb."""
+    return frozenset(option for command in commands().values() for each in command.params for option in each.opts)
+
+
 def _verbs() -> str:
     common = commands()["status"].params
     rows = [_parameter(each) for each in common if each.name in COMMON]
-    parts = ["## Verbs\n", _table(("option", "meaning"), rows, "### Options of every verb")]
+    parts = ["## Verbs\n", table(("option", "meaning"), rows, "### Options of every verb")]
     return "\n".join([*parts, *(_verb(name, command) for name, command in commands().items())])
 
 
@@ -59,7 +63,7 @@ def _verb(name: str, command: Any) -> str:  # noqa: ANN401 - a class of typer, o
     words = " ".join(["modelward", name, *(_metavar(each) for each in own if not _is_option(each)), "[OPTIONS]"])
     about = "\n\n".join(" ".join(part.split()) for part in command.help.split("\n\n"))
     head = f"### {name}\n\n    {words}\n\n{about}\n"
-    return head + ("\n" + _table(("argument or option", "meaning"), [_parameter(each) for each in own]) if own else "")
+    return head + ("\n" + table(("argument or option", "meaning"), [_parameter(each) for each in own]) if own else "")
 
 
 def _is_option(parameter: Any) -> bool:  # noqa: ANN401 - as above
@@ -88,33 +92,17 @@ def _default(parameter: Any) -> str:  # noqa: ANN401 - as above
 
 
 def _settings() -> str:
-    about = (
-        "## Settings\n\n"
-        "A flag wins over the environment, the environment over the settings file, the file over the default;\n"
-        "`modelward config` prints each value and where it comes from. The settings file is `modelward.toml` in the\n"
-        "working folder, else in the user's configuration folder (`~/.config/modelward/` on Linux), or the one that\n"
-        "`--config` or `MODELWARD_CONFIG` names. An unknown key, or an unknown `MODELWARD_` name, is an error.\n"
-    )
-    head = ("key in the file", "flag", "environment", "default", "meaning")
-    return about + "\n" + _table(head, [_setting(each) for each in SETTINGS])
-
-
-def _setting(setting: Setting) -> tuple[str, ...]:
-    flag = f"--{setting.name.replace('_', '-')}"
-    known = {option for command in commands().values() for each in command.params for option in each.opts}
-    environment = ", ".join(_code(name) for name in setting.environment)
-    default = _code(setting.default) if setting.default else ""
-    return _code(setting.name), _code(flag) if flag in known else "", environment, default, setting.help
+    return "## Settings\n\nEvery setting, its environment name, default and meaning: [settings.md](settings.md).\n"
 
 
 def _exit_codes() -> str:
-    return _table(("code", "meaning"), [(str(code), words) for code, words in EXIT_CODES.items()], "## Exit codes")
+    return table(("code", "meaning"), [(str(code), words) for code, words in EXIT_CODES.items()], "## Exit codes")
 
 
 def _errors() -> str:
     about = "With `--json` an error is a document too; its `kind` is one of these names. Indented: a kind of the above."
     rows = [(f"{'· ' * depth}`{error.__name__}`", str(error.exit_code), _first_line(error)) for depth, error in tree()]
-    return f"## Errors\n\n{about}\n\n" + _table(("error", "exit code", "meaning"), rows)
+    return f"## Errors\n\n{about}\n\n" + table(("error", "exit code", "meaning"), rows)
 
 
 def tree(
@@ -133,10 +121,11 @@ def _first_line(error: type[errors.ModelwardError]) -> str:
 
 def _events() -> str:
     about = "Logged to standard error, from `log_level` up: coloured on a terminal, one JSON object a line elsewhere."
-    return f"## Events\n\n{about}\n\n" + _table(("event", "meaning"), [(_code(name), EVENTS[name]) for name in EVENTS])
+    return f"## Events\n\n{about}\n\n" + table(("event", "meaning"), [(_code(name), EVENTS[name]) for name in EVENTS])
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], title: str = "") -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], title: str = "") -> str:
+    """A table of Markdown, under its title."""
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return (f"{title}\n\n" if title else "") + "\n".join(lines) + "\n"

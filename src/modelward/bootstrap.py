@@ -1,12 +1,14 @@
 """The only place that knows every concrete class: settings in, an open workplace out."""
 
 import os
+import platform
 import secrets
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +19,8 @@ from modelward.domain.reading import ReadMode
 from modelward.domain.retention import Policy
 from modelward.domain.timetable import Timetable
 from modelward.domain.units import parse_duration
-from modelward.durable import scratch
-from modelward.ports import OciRegistry, Progress, Source
+from modelward.durable import Folder, scratch
+from modelward.ports import Clock, Deadman, Journal, Notifier, OciRegistry, Progress, Source
 from modelward.registry.client import RegistryClient
 from modelward.runtimes.host import parse_host, route_to
 from modelward.runtimes.ollama import OllamaRuntime
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 if TYPE_CHECKING:
     from modelward.evidence.surroundings import HostSurroundings
+    from modelward.services.forecast import Known
 
 Watch = Callable[[str], AbstractContextManager[Progress]]
 
@@ -72,6 +75,15 @@ class Wish:
     need_vault: bool = False
     create_store: bool = False
     storeless: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """Why a workplace is opened: what ends its work, its cause in the audit log, how long the server may take to answer."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    cause: str = "user"
+    server_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +121,31 @@ class Workplace:
             clock=site.clock,
         )
 
+    def known_to_forecasts(self) -> "Known":
+        """What forecasts need beside the journal: the drives' own words, sizes of full passes, time limits."""
+        from modelward.evidence.kernel import Host
+        from modelward.evidence.smart import drive_readings
+        from modelward.guard.tasks import tasks_of
+        from modelward.services.forecast import Known
+
+        site, vault = self.site, self.site.vault
+        identities = [site.store.identity(), *([vault.identity] if vault is not None else [])]
+        places = [(identity.device, identity.mount_source) for identity in identities]
+        drives, notes = drive_readings(Host.of(os.environ), site.clock, places)
+        whole = {"store": sum(stat.file.size for stat in site.store.inventory().blobs.values())}
+        if vault is not None:
+            whole["vault"] = sum(stat.file.size for stat in vault.objects().values())
+        return Known(
+            windows={task.name: task.every.total_seconds() for task in tasks_of(self.settings)},
+            whole=whole,
+            deadline=self.settings.probe_deadline.total_seconds(),
+            drives=drives,
+            notes=notes,
+        )
+
     def server_at(self, url: str) -> OllamaRuntime:
         """Another server than the one of the settings."""
-        return OllamaRuntime(parse_host(url), self.site.clock)
+        return OllamaRuntime(parse_host(url), self.site.clock, environ=os.environ)
 
     def serving(self, url: str, listen: str) -> Endpoint:
         """A place from which the server at ``url`` can pull what the vault has.
@@ -152,12 +186,21 @@ def resolve(flags: Mapping[str, str]) -> config.Resolved:
 
 @contextmanager
 def open_workplace(flags: Mapping[str, str], wish: Wish, watch: Watch) -> Iterator[Workplace]:
+    """Open what the flags, and all that stands behind them, name."""
+    with open_settings(resolve(flags).settings, wish, watch) as place:
+        yield place
+
+
+@contextmanager
+def open_settings(
+    settings: config.Settings, wish: Wish, watch: Watch, errand: Errand | None = None
+) -> Iterator[Workplace]:
     """Open the store and the vault that the settings name; ``watch`` gives the progress for a log level."""
-    settings = resolve(flags).settings
-    clock = SystemClock()
+    clock, errand = SystemClock(), errand or Errand()
     with ExitStack() as stack:
         progress = stack.enter_context(watch(settings.log_level))
         reading = _reading(settings, clock, progress)
+        reading.stop = errand.stop
         path, place = Path(settings.vault), _place(settings, wish, stack)
         _keep_apart(place, path)
         store = _store(place, settings, clock, create=wish.create_store)
@@ -175,7 +218,9 @@ def open_workplace(flags: Mapping[str, str], wish: Wish, watch: Watch) -> Iterat
             ledgers=ledgers,
             store_key=store_key(store.path),
             sources=tuple(sources),
-            runtime=OllamaRuntime(parse_host(settings.ollama_host), clock),
+            runtime=OllamaRuntime(
+                parse_host(settings.ollama_host), clock, read_seconds=errand.server_seconds, environ=os.environ
+            ),
             reading=reading,
             clock=clock,
             progress=progress,
@@ -183,6 +228,7 @@ def open_workplace(flags: Mapping[str, str], wish: Wish, watch: Watch) -> Iterat
             registry=registry,
             plain_http=settings.plain_http,
             store_source=StoreSource(store, ledgers, store_key(store.path)),
+            cause=errand.cause,
         )
         yield Workplace(settings=settings, site=site)
 
@@ -291,3 +337,40 @@ def opened_bundle(path: str) -> "AbstractContextManager[Bundle]":
     from modelward.bundles.reader import opened_bundle as opened
 
     return opened(path)
+
+
+def alert_channels(settings: config.Settings, clock: Clock) -> tuple[Notifier, ...]:
+    """Every way out of this machine that the settings name for alerts; raises BadSetting."""
+    from modelward.notify import secret_file
+    from modelward.notify.apprise_ import AppriseNotifier
+    from modelward.notify.webhook import WebhookNotifier
+
+    host = platform.node()
+    found: list[Notifier] = []
+    if settings.webhook_url:
+        secret = settings.webhook_secret or secret_file.single(settings.webhook_secret_file, "webhook_secret_file")
+        found.append(WebhookNotifier(settings.webhook_url, secret, host=host, clock=clock, environ=os.environ))
+    urls = (*settings.alert_urls, *secret_file.lines(settings.alert_urls_file, "alert_urls_file"))
+    found += [AppriseNotifier(url, number, host=host, environ=os.environ) for number, url in enumerate(urls, 1)]
+    return tuple(found)
+
+
+def deadman(settings: config.Settings) -> Deadman | None:
+    """The monitor elsewhere that wants a sign of life, if the settings name one; raises BadSetting."""
+    from modelward.notify.deadman import DeadmanPing
+
+    return DeadmanPing(settings.deadman_url, environ=os.environ) if settings.deadman_url else None
+
+
+@contextmanager
+def journal_beside(settings: config.Settings, *, write: bool) -> Iterator[Journal | None]:
+    """The journal, beside a guard that may be writing to it; None where there is none yet and nothing is to be kept."""
+    from modelward.journal.sqlite import LARGEST, SqliteJournal, read_journal
+
+    folder = Path(settings.state)
+    journal = SqliteJournal(Folder.open(folder, create=True), LARGEST) if write else read_journal(folder)
+    if journal is None:
+        yield None
+        return
+    with closing(journal):
+        yield journal

@@ -7,20 +7,27 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from modelward.domain.alert import Flip, Notice
+from modelward.domain.audit import AuditEntry
 from modelward.domain.cause import Cause
 from modelward.domain.chunks import ChunkList, Span
 from modelward.domain.digest import Digest
+from modelward.domain.history import AnyRow, JobRow, Row
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.receipt import Ledger, LedgerChange
 from modelward.domain.runtime import ModelCard, ProbeResult, PullStep, ServedModel
 from modelward.domain.scene import Scene
-from modelward.domain.snapshot import KnownStore, Protected, Snapshot, SnapshotContent, Trashed
+from modelward.domain.series import Point, Series
+from modelward.domain.snapshot import KeptManifest, KnownStore, Protected, Snapshot, SnapshotContent, Trashed
 from modelward.domain.source import LocalFile, Wanted
 from modelward.domain.store import BlobStat, Inventory, Owner, Space, StoreIdentity
 from modelward.domain.verdict import Report
+
+R = TypeVar("R", bound=AnyRow)
+D = TypeVar("D")
 
 
 class Clock(Protocol):
@@ -218,9 +225,6 @@ class VaultWriter(Protocol):
     def protect(self, protected: Protected) -> None:
         """Keep which models are released, and which are pinned."""
 
-    def audit(self, action: str, **keys: object) -> None:
-        """Append one entry to the hash-chained audit log (A1)."""
-
 
 class Vault(Protocol):
     """The place that models are protected in."""
@@ -269,6 +273,27 @@ class Vault(Protocol):
 
     def protected(self) -> Protected:
         """Which models are released, and which are pinned."""
+
+    def audit(self, action: str, **keys: object) -> None:
+        """Append one entry to the hash-chained audit log (A1).
+
+        Needs no writer and waits for none: safe from several threads and processes. Raises StorageError.
+        """
+
+    def audit_entries(self) -> Iterator[AuditEntry]:
+        """Every entry of the audit log that can be read, the oldest first."""
+
+    def audit_faults(self) -> tuple[str, ...]:
+        """Every edit, drop, reorder or cut of the audit log, in words that name the line; empty when it is sound."""
+
+    def keep_manifest(self, name: ModelName, manifest_raw: bytes, owner: Owner) -> None:
+        """Keep the newest manifest of a model, durable before this returns (G2).
+
+        Needs no writer and waits for none. Raises BadManifest for bytes that are none, and StorageError.
+        """
+
+    def kept_manifests(self) -> Mapping[ModelName, KeptManifest]:
+        """The newest manifest of each model, as far as they can be read."""
 
     def space(self) -> Space:
         """The disk that the vault lies on, and what lies in its quarantine and staging."""
@@ -327,6 +352,9 @@ class Runtime(Protocol):
 
     def loaded(self) -> tuple[str, ...]:
         """Names of the models that are in memory now."""
+
+    def busy(self) -> tuple[str, ...]:
+        """Names of the models that are surely answering someone now; of others in memory that is not known."""
 
     def unload(self, name: str) -> None:
         """Take a model out of memory, so that its next request opens the file anew (R3)."""
@@ -409,3 +437,93 @@ class OciRegistry(Protocol):
 
     def put_manifest(self, repository: str, reference: str, raw: bytes, media_type: str) -> None:
         """Let a tag, or the manifest's own digest, name these bytes; all that they name was sent before."""
+
+
+class Notifier(Protocol):
+    """A channel that notices go through."""
+
+    @property
+    def name(self) -> str:
+        """What the channel is called in messages and in the outbox; holds no secret."""
+
+    def send(self, notice: Notice) -> None:
+        """Deliver it within a bounded time; raises DeliveryFailed, whose text holds no secret."""
+
+
+class Deadman(Protocol):
+    """A monitor elsewhere that raises an alarm when it has not heard of us for long."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages; holds no secret."""
+
+    def ping(self) -> None:
+        """Say that all is well, within a bounded time; raises DeliveryFailed, whose text holds no secret."""
+
+
+class Journal(Protocol):
+    """The history of a host. Safe from several threads; what a method that writes returned from is durable.
+
+    Raises DiskFull, WriteFailed, Locked and JournalBroken (all StorageError): then nothing of the call was kept.
+    """
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Keep rows, all or none."""
+
+    def flip(self, flips: Sequence[Flip]) -> None:
+        """Keep changes of health, all or none."""
+
+    def rows(
+        self, kind: type[R], since: datetime, until: datetime | None = None, model: str = "", limit: int = 1000
+    ) -> tuple[R, ...]:
+        """Rows of one kind from ``since`` up to and without ``until``, the newest first.
+
+        ``model`` is a full name, for kinds that have models; samples (checks, probes, scrubs, space, server) are kept
+        for 14 days, the others for two years. A job's time is when it began.
+        """
+
+    def flips(
+        self, since: datetime, until: datetime | None = None, subject: str = "", limit: int = 1000
+    ) -> tuple[Flip, ...]:
+        """Changes of health, the newest first."""
+
+    def job_begin(self, row: JobRow) -> None:
+        """Keep that a job began."""
+
+    def job_end(self, job: str, outcome: str, detail: str, at: datetime) -> None:
+        """Keep how a job ended; does nothing for one that never began or has ended."""
+
+    def interrupt_jobs(self, at: datetime) -> int:
+        """Call every running job interrupted: its guard was killed. Returns how many there were."""
+
+    def get(self, key: str, kind: type[D]) -> D | None:
+        """The small document kept under ``key``; None where there is none, or none of this kind."""
+
+    def put(self, key: str, value: object) -> None:
+        """Keep a small document under ``key``, in the place of what was there."""
+
+    def series(
+        self, series: Series, since: datetime, until: datetime | None = None, subject: str = "", span: int = 3_600
+    ) -> tuple[Point, ...]:
+        """Rolled-up points of an hour (kept 90 days) or a day (86,400; kept five years), the oldest first.
+
+        Without a subject the points are those of all subjects together.
+        """
+
+    def totals(
+        self, series: Series, since: datetime, until: datetime | None = None, span: int = 3_600
+    ) -> dict[str, Point]:
+        """All points that begin in a time in one, without histogram, for each subject; fast with many subjects."""
+
+    def subjects(self, series: Series) -> tuple[str, ...]:
+        """The subjects that a series has points of, sorted."""
+
+    def compact(self, now: datetime) -> int:
+        """Drop what is past its time, and return how many rows; to be called once a day.
+
+        The time up to which rows count as old moves on by two days a call at most, so that a clock that jumped and
+        came back costs next to nothing.
+        """
+
+    def close(self) -> None:
+        """Give files and connection back; safe to repeat."""

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelward.domain.chunks import CHUNK
+from modelward.domain.chunks import CHUNK, Span
 from modelward.domain.digest import Digest
 from modelward.domain.errors import ReadFailed, SourceFailed
-from modelward.domain.receipt import LedgerChange
+from modelward.domain.finding import Corrupt
+from modelward.domain.receipt import KnownBad, LedgerChange
 from modelward.domain.source import Wanted
 from modelward.ports import Ledgers, Source, Vault
 from modelward.scan import Pace, Reading, file_id
@@ -35,10 +36,17 @@ UNKNOWN = Digest("0" * 64)
 
 
 class Offer:
-    """A source that has the model's blobs, and ways to take them from it."""
+    """A source over a vault that has the model's blobs, and ways to take them from it."""
 
-    def __init__(self, source: Source, ledgers: Ledgers, lose: Callable[[Digest], None]) -> None:
-        self.source, self.ledgers, self.lose = source, ledgers, lose
+    def __init__(self, source: Source, vault: Vault, ledgers: Ledgers, lose: Callable[[Digest], None]) -> None:
+        self.source, self.vault, self.ledgers, self.lose = source, vault, ledgers, lose
+
+    def found_bad(self, blob: Digest) -> None:
+        """All of the blob's file was read, and is wrong."""
+        size = len(MODEL.blobs[blob])
+        finding = Corrupt(blob=blob, size=size, path="x", spans=(Span(0, size),), exact=False)
+        known = KnownBad(self.vault.objects()[blob].file, 0, (finding,))
+        self.ledgers.update("vault", LedgerChange(dropped=frozenset({blob.hex}), damaged={blob.hex: known}))
 
 
 def local(base: Path) -> Offer:
@@ -47,19 +55,20 @@ def local(base: Path) -> Offer:
     ledgers = FolderLedgers(LocalVault.receipts_path(base), clock)
     reading = Reading(clock=clock, progress=Notes(), pace=Pace(clock))
     vault = LocalVault.create(base, ledgers=ledgers, reading=reading, limits=VaultLimits(reserve=0))
-    return Offer(VaultSource(filled(vault), ledgers), ledgers, lambda blob: (base / vault.blob_path(blob)).unlink())
+    source = VaultSource(filled(vault), ledgers)
+    return Offer(source, vault, ledgers, lambda blob: (base / vault.blob_path(blob)).unlink())
 
 
 def memory(_: Path) -> Offer:
     """Over a vault in memory."""
     vault = MemoryVault(FrozenClock(BEGIN))
-    return Offer(VaultSource(filled(vault), vault.ledgers), vault.ledgers, vault.lose)
+    return Offer(VaultSource(filled(vault), vault.ledgers), vault, vault.ledgers, vault.lose)
 
 
 def faulty(base: Path) -> Offer:
     """A source whose script is empty keeps its word."""
     offer = memory(base)
-    return Offer(FaultySource(offer.source), offer.ledgers, offer.lose)
+    return Offer(FaultySource(offer.source), offer.vault, offer.ledgers, offer.lose)
 
 
 def filled(vault: Vault) -> Vault:
@@ -101,11 +110,17 @@ def test_it_offers_what_it_has(offer: Offer) -> None:
 
 def test_it_does_not_offer_what_was_found_bad_or_is_gone(offer: Offer) -> None:
     """What it has of the rest it offers still."""
-    offer.ledgers.update("vault", LedgerChange(dropped=frozenset({MODEL.largest.hex})))
+    offer.found_bad(MODEL.largest)
     assert offer.source.offers(KNOWN).keys() == frozenset(MODEL.blobs) - {MODEL.largest}
     other = next(blob for blob in MODEL.blobs if blob != MODEL.largest)
     offer.lose(other)
     assert offer.source.offers(KNOWN).keys() == frozenset(MODEL.blobs) - {MODEL.largest, other}
+
+
+def test_receipts_that_are_lost_hide_nothing(offer: Offer) -> None:
+    """What nobody vouches for is offered, to be proved as it is read: a ledger saves time, and is no truth."""
+    offer.ledgers.update("vault", LedgerChange(dropped=frozenset(blob.hex for blob in MODEL.blobs)))
+    assert offer.source.offers(KNOWN) == dict.fromkeys(MODEL.blobs, ())
 
 
 def test_it_gives_the_bytes_of_any_range(offer: Offer) -> None:

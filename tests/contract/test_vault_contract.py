@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from modelward.domain.chunks import CHUNK
 from modelward.domain.digest import Digest
-from modelward.domain.errors import BlobMissing, HashMismatch, Locked, ModelwardError
+from modelward.domain.errors import BadManifest, BlobMissing, HashMismatch, Locked, ModelwardError
 from modelward.domain.receipt import LedgerChange
 from modelward.domain.snapshot import KnownStore, Protected, Snapshot
 from modelward.domain.store import StoreIdentity
@@ -386,10 +386,53 @@ def test_small_facts_are_kept(ground: Ground) -> None:
         with ground.open().writing("backup") as writer:
             writer.know_store(known)
             writer.protect(Protected(released=(MODEL.name,) * (2 - inode)))
-            writer.audit("backup", model=MODEL.name, bytes=inode)
     assert ground.open().known_store("/a") == known
     assert ground.open().known_store("/b") is None
     assert ground.open().protected() == Protected()
+
+
+# The audit log (A1), and manifests kept before a backup (G2).
+
+
+def test_entries_come_back_as_they_were_given(ground: Ground) -> None:
+    """The oldest first, numbered, with the time and every key, whoever holds the vault's lock meanwhile."""
+    with ground.open().writing("backup"):
+        ground.open().audit("backup", model=MODEL.name, bytes=5, cause="user")
+        ground.clock.advance(minutes=1)
+        ground.open().audit("repair", blobs=(MODEL.largest,), error="no source")
+    first, second = ground.open().audit_entries()
+    assert (first.seq, first.at, first.action, first.model, first.cause) == (1, BEGIN, "backup", MODEL.name, "user")
+    assert (first.keys["bytes"], first.outcome) == ("5", "done")
+    assert (second.seq, second.at, second.outcome) == (2, ground.clock.now(), "no source")
+    assert second.keys["blobs"] == f'["{MODEL.largest}"]'
+    assert ground.open().audit_faults() == ()
+
+
+def test_the_newest_manifest_of_each_model_is_kept(ground: Ground) -> None:
+    """To the byte, with its owner and the time, whoever holds the vault's lock meanwhile; the older one goes."""
+    other, newer = make_model("other", b"x"), make_model("llama3", b"newer")
+    with ground.open().writing("backup"):
+        ground.open().keep_manifest(MODEL.name, MODEL.manifest.raw, OWNER)
+        ground.open().keep_manifest(other.name, other.manifest.raw, OWNER)
+        ground.clock.advance(minutes=1)
+        ground.open().keep_manifest(MODEL.name, newer.manifest.raw, OWNER)
+    kept = ground.open().kept_manifests()
+    assert {name: item.manifest for name, item in kept.items()} == {
+        MODEL.name: newer.manifest.raw,
+        other.name: other.manifest.raw,
+    }
+    assert (kept[MODEL.name].seen_at, kept[other.name].seen_at) == (ground.clock.now(), BEGIN)
+    assert kept[MODEL.name].owner == OWNER
+    assert ground.open().snapshots() == ()
+
+
+@pytest.mark.parametrize("raw", [b"", bytes(300), b"{", b"[]", b" " * (1 << 22) + b"{}"])
+def test_bytes_that_are_no_manifest_are_not_kept(ground: Ground, raw: bytes) -> None:
+    """An emptied or garbled manifest never takes the place of the good one (T2)."""
+    ground.open().keep_manifest(MODEL.name, MODEL.manifest.raw, OWNER)
+    with pytest.raises(BadManifest):
+        ground.open().keep_manifest(MODEL.name, raw, OWNER)
+    assert ground.open().kept_manifests()[MODEL.name].manifest == MODEL.manifest.raw
 
 
 # Locks (L1).

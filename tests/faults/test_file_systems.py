@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from modelward.services.retention import forget, prune
 from modelward.services.verify import verify
 from modelward.services.verify_vault import verify_vault
 from modelward.testing import FakeStore, corrupt, fingerprint
+from tests.disks import SIZES, mounted
 from tests.places import Place
 
 pytestmark = [
@@ -33,28 +34,7 @@ pytestmark = [
 MIB = 1 << 20
 LLAMA = ModelName.parse("llama3")
 WEIGHTS = bytes(range(256)) * (6 * MIB // 256) + b"tail"
-SIZES = {"ext4": 64, "xfs": 320, "btrfs": 128}
 CLONES = {"xfs", "btrfs"}
-
-
-@contextmanager
-def mounted(kind: str, base: Path, name: str = "disk", mib: int = 0) -> Iterator[Path]:
-    """A file system of this kind on a loop device; skips where it cannot be made or mounted."""
-    if shutil.which(f"mkfs.{kind}") is None:
-        pytest.skip(f"no mkfs.{kind}")
-    image, point = base / f"{name}.img", base / name
-    point.mkdir()
-    with image.open("wb") as file:
-        file.truncate((mib or SIZES[kind]) * MIB)
-    made = subprocess.run([f"mkfs.{kind}", "-q", str(image)], capture_output=True, text=True, check=False)
-    assert made.returncode == 0, made.stderr
-    put = subprocess.run(["mount", "-o", "loop", str(image), str(point)], capture_output=True, text=True, check=False)
-    if put.returncode:
-        pytest.skip(f"cannot mount {kind} here: {put.stderr.strip()}")
-    try:
-        yield point
-    finally:
-        subprocess.run(["umount", "-l", str(point)], check=True)
 
 
 @pytest.fixture(params=sorted(SIZES))

@@ -1,26 +1,20 @@
-"""A deadline cuts what waits on a connection, moves when it is told to, and leaves no thread."""
+"""A deadline ends every wait on a connection, however its peer keeps it alive, and moves when it is told to."""
 
 import math
 import socket
 import threading
-import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from modelward.bootstrap import SystemClock
-from modelward.runtimes.deadline import Deadline
+from modelward.runtimes.deadline import Deadline, Link
+from modelward.testing import FrozenClock
 
-
-class Stream:
-    """What an HTTP library hands to a trace hook."""
-
-    def __init__(self, kept: object) -> None:
-        self._kept = kept
-
-    def get_extra_info(self, info: str) -> object:
-        """The socket, and nothing else."""
-        return self._kept if info == "socket" else None
+START = datetime(2026, 1, 1, tzinfo=UTC)
+HANG = 60.0
+"""Seconds after which a test that waits for an event says that it does not come."""
 
 
 @pytest.fixture
@@ -28,74 +22,102 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Two ends of a connection."""
     one, other = socket.socketpair()
     with one, other:
-        one.settimeout(10)
         yield one, other
 
 
-def connected(deadline: Deadline, end: object) -> None:
-    """Tell the deadline of a connection."""
-    deadline.trace("connection.connect_tcp.complete", {"return_value": Stream(end)})
+@pytest.fixture
+def clock() -> FrozenClock:
+    """Time that the test moves."""
+    return FrozenClock(START)
 
 
-def test_a_reader_is_woken(pair: tuple[socket.socket, socket.socket]) -> None:
-    """Who waits for bytes sees the connection end, and can ask whether that was the deadline."""
-    began = time.monotonic()
-    with Deadline(SystemClock(), 0.1) as deadline:
-        connected(deadline, pair[0])
-        assert pair[0].recv(1) == b""
-        assert deadline.late
-    assert 0.09 < time.monotonic() - began < 5
+def test_a_silent_peer_is_given_up(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Who waits for bytes is told when the time is up, and can ask whether that was the deadline."""
+    deadline = Deadline(SystemClock(), 0.1)
+    with pytest.raises(TimeoutError):
+        Link(pair[0], deadline).makefile("rb").read(1)
+    assert deadline.late
 
 
-def test_a_connection_that_comes_too_late_is_cut_at_once(pair: tuple[socket.socket, socket.socket]) -> None:
-    """Connecting may take longer than the deadline."""
-    with Deadline(SystemClock(), 0.0) as deadline:
-        give_up = time.monotonic() + 5
-        while not deadline.late and time.monotonic() < give_up:
-            time.sleep(0.001)
-        connected(deadline, pair[0])
-        assert pair[0].recv(1) == b""
+def test_a_dripping_peer_is_given_up(pair: tuple[socket.socket, socket.socket], clock: FrozenClock) -> None:
+    """A byte that comes in time buys no time for the next one."""
+    incoming = Link(pair[0], Deadline(clock, 10)).makefile("rb")
+    pair[1].sendall(b"a")
+    assert incoming.read1(1) == b"a"
+    clock.advance(seconds=9)
+    pair[1].sendall(b"b")
+    assert incoming.read1(1) == b"b"
+    clock.advance(seconds=1)
+    pair[1].sendall(b"c")
+    with pytest.raises(TimeoutError):
+        incoming.read1(1)
 
 
-def test_it_stands_still_and_goes_on(pair: tuple[socket.socket, socket.socket]) -> None:
-    """Without end nothing is cut; brought nearer again, it cuts."""
-    with Deadline(SystemClock(), 0.1) as deadline:
-        connected(deadline, pair[0])
-        deadline.allow(math.inf)
-        pair[0].settimeout(0.4)
-        with pytest.raises(TimeoutError):
-            pair[0].recv(1)
-        pair[0].settimeout(10)
-        deadline.allow(0.0)
-        assert pair[0].recv(1) == b""
+def test_a_peer_that_takes_nothing_is_given_up(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Sending more than fits between two programs ends with the deadline too."""
+    deadline = Deadline(SystemClock(), 0.2)
+    with pytest.raises(TimeoutError):
+        Link(pair[0], deadline).sendall(bytes(64 << 20))
+    assert deadline.late
 
 
-def test_in_time_nothing_is_cut(pair: tuple[socket.socket, socket.socket]) -> None:
-    """Leaving the block ends the watch at once, and its thread."""
-    before = threading.active_count()
-    began = time.monotonic()
-    with Deadline(SystemClock(), 60.0) as deadline:
-        connected(deadline, pair[0])
-    assert time.monotonic() - began < 5
-    assert threading.active_count() == before
+def test_all_is_sent(pair: tuple[socket.socket, socket.socket]) -> None:
+    """More than fits at once goes piece by piece."""
+    data = bytes(range(256)) * (4 << 12)
+    sender = threading.Thread(target=Link(pair[0], Deadline(SystemClock(), HANG)).sendall, args=(data,))
+    sender.start()
+    received = Link(pair[1], Deadline(SystemClock(), HANG)).makefile("rb").read(len(data))
+    sender.join(HANG)
+    assert received == data
+
+
+def test_it_can_be_moved(pair: tuple[socket.socket, socket.socket], clock: FrozenClock) -> None:
+    """Put off, it counts from then; without end nothing is late; brought nearer, it is."""
+    deadline = Deadline(clock, 1)
+    clock.advance(seconds=5)
+    assert deadline.late
+    deadline.allow(1)
     assert not deadline.late
-    pair[1].sendall(b"x")
-    assert pair[0].recv(1) == b"x"
+    deadline.arm(pair[0])
+    assert pair[0].gettimeout() == 1
+    deadline.allow(math.inf)
+    clock.advance(days=10_000)
+    assert not deadline.late
+    deadline.arm(pair[0])
+    assert pair[0].gettimeout() is None
+    deadline.allow(0)
+    assert deadline.late
 
 
-@pytest.mark.parametrize("found", [None, "no socket"])
-def test_what_is_no_connection_is_no_matter(found: object) -> None:
-    """Other events, and streams without a socket, are passed over."""
-    with Deadline(SystemClock(), 0.0) as deadline:
-        deadline.trace("http11.send_request_headers.started", {"request": found})
-        deadline.trace("connection.connect_tcp.complete", {"return_value": found})
-        connected(deadline, found)
+def test_a_wait_may_be_shorter_than_the_deadline(pair: tuple[socket.socket, socket.socket], clock: FrozenClock) -> None:
+    """The nearer of two ends counts."""
+    deadline = Deadline(clock, 10)
+    deadline.arm(pair[0], 3)
+    assert pair[0].gettimeout() == 3
+    clock.advance(seconds=8)
+    deadline.arm(pair[0], 3)
+    assert pair[0].gettimeout() == 2
 
 
-def test_a_connection_that_is_closed_is_no_error() -> None:
-    """Cutting what is gone does nothing."""
-    one, other = socket.socketpair()
-    one.close()
-    other.close()
-    with Deadline(SystemClock(), 0.0) as deadline:
-        connected(deadline, one)
+def test_no_time_is_no_try(pair: tuple[socket.socket, socket.socket], clock: FrozenClock) -> None:
+    """A timeout of nothing would be a socket that never waits: it is not set."""
+    deadline = Deadline(clock, 0)
+    with pytest.raises(TimeoutError):
+        deadline.arm(pair[0])
+    with pytest.raises(TimeoutError):
+        Link(pair[0], deadline).sendall(b"x")
+    pair[1].setblocking(False)  # noqa: FBT003 - of the standard library
+    with pytest.raises(BlockingIOError):
+        pair[1].recv(1)
+
+
+def test_closing_a_link_leaves_the_connection(pair: tuple[socket.socket, socket.socket], clock: FrozenClock) -> None:
+    """http.client closes it while a body is still to come; whoever dialled ends the connection."""
+    link = Link(pair[0], Deadline(clock, HANG))
+    incoming = link.makefile("rb")
+    link.close()
+    pair[1].sendall(b"rest")
+    assert incoming.read(4) == b"rest"
+    incoming.close()
+    pair[0].sendall(b"x")
+    assert pair[1].recv(1) == b"x"

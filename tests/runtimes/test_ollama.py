@@ -1,11 +1,11 @@
 """The Ollama client answers every odd server with one typed error, in time, and asks nothing of a silent port."""
 
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from modelward.domain.digest import Digest
 from modelward.domain.errors import ChangedWhileRead, RuntimeRefused, RuntimeUnreachable
 from modelward.runtimes.host import Endpoint, parse_host
 from modelward.runtimes.ollama import OllamaRuntime
-from modelward.testing import FakeStore
+from modelward.testing import FakeStore, FrozenClock
 from modelward.testing.fake_ollama import FAULTS, FakeOllama
 
 
@@ -26,8 +26,17 @@ def fake(tmp_path: Path) -> Iterator[FakeOllama]:
         yield fake
 
 
+HANG = 30.0
+"""Seconds that no call here may take: so that one which hangs says so."""
+
+
 def client(url: str) -> OllamaRuntime:
-    """A client that does not wait long."""
+    """A client that waits as long as a machine with much to do may need."""
+    return OllamaRuntime(parse_host(url), SystemClock(), connect_seconds=60, read_seconds=60, stall_seconds=60)
+
+
+def hasty(url: str) -> OllamaRuntime:
+    """A client whose deadline is what ends the call, or anything else that is no answer."""
     return OllamaRuntime(parse_host(url), SystemClock(), read_seconds=0.3, stall_seconds=0.3)
 
 
@@ -36,26 +45,23 @@ def client(url: str) -> OllamaRuntime:
 def test_every_fault_is_one_error_with_a_next_step(fake: FakeOllama, path: str, fault: str) -> None:
     """Errors, garbage, hanging, endless or closed answers: RuntimeUnreachable within the deadline."""
     fake.fail(path, fault)
-    runtime, began = client(fake.url), time.monotonic()
+    runtime, began = (hasty if fault == "hang" else client)(fake.url), time.monotonic()
     call = {"/api/version": runtime.version, "/api/tags": runtime.tags, "/api/ps": runtime.loaded}[path]
     with pytest.raises(RuntimeUnreachable) as caught:
         call()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < HANG
     assert caught.value.exit_code == 4
     assert "OLLAMA_HOST" in caught.value.next_step
     assert fake.url in caught.value.thing
 
 
 def test_a_port_where_nothing_listens() -> None:
-    """Refused at once, without loading an HTTP library for it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    runtime = OllamaRuntime(Endpoint(scheme="http", host="127.0.0.1", port=port), SystemClock())
-    loaded = "httpx" in sys.modules
-    with pytest.raises(RuntimeUnreachable):
+    """Told in the system's words, and asked once: nobody waits for a server that is not there."""
+    clock = FrozenClock(datetime(2026, 1, 1, tzinfo=UTC))
+    runtime = OllamaRuntime(Endpoint(scheme="http", host="127.0.0.1", port=silent_port()), clock)
+    with pytest.raises(RuntimeUnreachable, match="refused"):
         runtime.tags()
-    assert ("httpx" in sys.modules) == loaded
+    assert clock.monotonic() == 0
 
 
 def test_a_null_list_is_an_empty_one(fake: FakeOllama) -> None:
@@ -77,17 +83,16 @@ def test_an_answer_that_drips_is_given_up(fake: FakeOllama) -> None:
     """A server that sends a byte now and then, each in time, does not hold us longer than the deadline."""
     fake.fail("/api/tags", "slow")
     began = time.monotonic()
-    with pytest.raises(RuntimeUnreachable):
-        client(fake.url).tags()
-    assert time.monotonic() - began < 3
+    with pytest.raises(RuntimeUnreachable, match="in time"):
+        hasty(fake.url).tags()
+    assert time.monotonic() - began < HANG
 
 
 def test_a_packed_answer_is_not_unpacked(fake: FakeOllama) -> None:
     """We ask for plain bytes; a small file that unpacks to a big one costs nobody memory."""
     fake.fail("/api/version", "packed")
-    patient = OllamaRuntime(parse_host(fake.url), SystemClock(), read_seconds=20)
     with pytest.raises(RuntimeUnreachable, match="not Ollama's"):
-        patient.version()
+        client(fake.url).version()
 
 
 def test_a_model_that_stays_is_said_to_stay(fake: FakeOllama) -> None:
@@ -95,7 +100,20 @@ def test_a_model_that_stays_is_said_to_stay(fake: FakeOllama) -> None:
     FakeStore(fake.models).add_model("llama3", b"weights")
     fake.memory, fake.stuck = ["llama3:latest"], True
     with pytest.raises(RuntimeUnreachable, match="still in memory"):
-        client(fake.url).unload("llama3:latest")
+        fleeting(fake.url).unload("llama3:latest")
+
+
+def fleeting(url: str) -> OllamaRuntime:
+    """A client to which waiting costs no real time."""
+    return OllamaRuntime(parse_host(url), FrozenClock(datetime(2026, 1, 1, tzinfo=UTC)), connect_seconds=60)
+
+
+def test_a_busy_model_is_one_past_its_time(fake: FakeOllama) -> None:
+    """A model that stays in memory longer than it was to is answering someone; of others nothing is said."""
+    fake.memory, fake.busy = ["llama3:latest", "phi3:latest"], ["phi3:latest"]
+    assert client(fake.url).busy() == ("phi3:latest",)
+    fake.fail("/api/ps", "null")
+    assert client(fake.url).busy() == ()
 
 
 # The system reads it as 127.0.0.1; by its name it is any host, so the environment's proxies count.
@@ -110,37 +128,27 @@ def silent_port() -> int:
     return port
 
 
-def proxies(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
-    """Set the environment's proxies to these and no others."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
+def by_proxy(host: str, port: int, proxy: str) -> OllamaRuntime:
+    """A client with a proxy in its environment."""
+    endpoint = Endpoint(scheme="http", host=host, port=port)
+    return OllamaRuntime(endpoint, SystemClock(), connect_seconds=60, read_seconds=60, environ={"HTTP_PROXY": proxy})
 
 
-def test_another_host_is_reached_through_the_proxy(fake: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_host_is_reached_through_the_proxy(fake: FakeOllama) -> None:
     """Where only the proxy can reach the server, the proxy is asked."""
-    proxies(monkeypatch, HTTP_PROXY=fake.url)
-    endpoint = Endpoint(scheme="http", host=ELSEWHERE, port=silent_port())
-    assert OllamaRuntime(endpoint, SystemClock()).version() == "0.24.0"
+    assert by_proxy(ELSEWHERE, silent_port(), fake.url).version() == "0.24.0"
 
 
-def test_this_machine_is_reached_without_the_proxy(fake: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_machine_is_reached_without_the_proxy(fake: FakeOllama) -> None:
     """A proxy has no business between two programs on one machine."""
-    proxies(monkeypatch, HTTP_PROXY=f"http://127.0.0.1:{silent_port()}")
-    assert client(fake.url).version() == "0.24.0"
+    dead = f"http://127.0.0.1:{silent_port()}"
+    assert by_proxy("127.0.0.1", parse_host(fake.url).port, dead).version() == "0.24.0"
 
 
-@pytest.mark.parametrize(("name", "value"), [("SSL_CERT_FILE", "/nonexistent.pem"), ("HTTP_PROXY", "foo://proxy")])
-def test_a_broken_environment_is_one_error(
-    fake: FakeOllama, monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    """Proxy and certificate settings that cannot be used are told like any other reason."""
-    proxies(monkeypatch, **{name: value})
-    endpoint = Endpoint(scheme="http", host=ELSEWHERE, port=parse_host(fake.url).port)
-    with pytest.raises(RuntimeUnreachable):
-        OllamaRuntime(endpoint, SystemClock()).version()
+def test_a_broken_environment_is_one_error(fake: FakeOllama) -> None:
+    """A proxy that cannot be used is told like any other reason."""
+    with pytest.raises(RuntimeUnreachable, match="proxy"):
+        by_proxy(ELSEWHERE, parse_host(fake.url).port, "foo://proxy").version()
 
 
 CALLS: dict[str, Callable[[OllamaRuntime], object]] = {
@@ -167,8 +175,8 @@ def test_every_fault_of_every_call_is_one_error(fake: FakeOllama, path: str, fau
     fake.fail(path, fault)
     began = time.monotonic()
     with pytest.raises(RuntimeUnreachable) as caught:
-        CALLS[path](client(fake.url))
-    assert time.monotonic() - began < 5
+        CALLS[path]((hasty if fault in ("hang", "slow") else client)(fake.url))
+    assert time.monotonic() - began < HANG
     assert caught.value.next_step
 
 
@@ -176,7 +184,7 @@ def test_every_fault_of_every_call_is_one_error(fake: FakeOllama, path: str, fau
 def test_what_is_safe_to_repeat_is_repeated(fake: FakeOllama, fault: str) -> None:
     """Two bad answers and a good one are a good one, for lists and for show."""
     FakeStore(fake.models).add_model("llama3", b"weights")
-    patient = OllamaRuntime(parse_host(fake.url), SystemClock())
+    patient = client(fake.url)
     fake.fail("/api/tags", fault, times=2)
     fake.fail("/api/show", fault, times=2)
     assert [tag.name for tag in patient.tags()] == ["llama3:latest"]
@@ -188,7 +196,7 @@ def test_the_third_bad_answer_is_the_last(fake: FakeOllama) -> None:
     """The server's own words come back after three tries."""
     fake.fail("/api/tags", "status 500")
     with pytest.raises(RuntimeRefused, match="scripted"):
-        OllamaRuntime(parse_host(fake.url), SystemClock()).tags()
+        client(fake.url).tags()
     assert len(fake.asked) == 3
 
 
@@ -218,24 +226,21 @@ def test_a_server_that_drips_its_headers_is_given_up() -> None:
         thread.start()
         began = time.monotonic()
         with pytest.raises(RuntimeUnreachable, match="in time"):
-            client(f"http://127.0.0.1:{listener.getsockname()[1]}").version()
-        assert time.monotonic() - began < 3
-        thread.join(10)
+            hasty(f"http://127.0.0.1:{listener.getsockname()[1]}").version()
+        assert time.monotonic() - began < HANG
+        thread.join(HANG)
         assert not thread.is_alive()
 
 
 def drip_headers(listener: socket.socket) -> None:
-    """Accept until somebody asks something, and answer with headers that do not end."""
-    while True:
-        connection, _ = listener.accept()
-        with connection, suppress(OSError):
-            if not connection.recv(4096):
-                continue  # somebody only knocked
-            connection.sendall(b"HTTP/1.1 200 OK\r\n")
-            for number in range(200):
-                connection.sendall(b"X-%d: y\r\n" % number)
-                time.sleep(0.05)
-        return
+    """Answer one client with headers that do not end."""
+    connection, _ = listener.accept()
+    with connection, suppress(OSError):
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+        for _ in range(int(HANG / 0.05)):
+            connection.sendall(b"y")
+            time.sleep(0.05)
 
 
 def test_words_of_a_server_are_one_printable_line(fake: FakeOllama) -> None:
@@ -262,7 +267,7 @@ def test_names_need_not_be_whole_to_be_unloaded(fake: FakeOllama) -> None:
     FakeStore(fake.models).add_model("llama3", b"weights")
     fake.memory, fake.stuck = ["llama3:latest"], True
     with pytest.raises(RuntimeUnreachable, match="still in memory"):
-        client(fake.url).unload("llama3")
+        fleeting(fake.url).unload("llama3")
 
 
 def test_an_upload_that_is_cut_short_is_an_error(fake: FakeOllama, tmp_path: Path) -> None:

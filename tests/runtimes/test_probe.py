@@ -22,9 +22,14 @@ def fake(tmp_path: Path) -> Iterator[FakeOllama]:
         yield fake
 
 
-def probe(fake: FakeOllama, seconds: float = 5.0) -> ProbeResult:
-    """One probe of the model."""
-    return OllamaRuntime(parse_host(fake.url), SystemClock()).probe("llama3", seconds=seconds)
+HANG = 30.0
+"""Seconds that no probe here may take: so that one which hangs says so."""
+SILENT = ("hang", "slow")
+
+
+def probe(fake: FakeOllama, seconds: float = 60.0) -> ProbeResult:
+    """One probe of the model, by default with as much time as a machine with much to do may need."""
+    return OllamaRuntime(parse_host(fake.url), SystemClock(), connect_seconds=60).probe("llama3", seconds=seconds)
 
 
 def test_a_token_is_asked_for_and_no_more(fake: FakeOllama) -> None:
@@ -104,8 +109,8 @@ def test_no_fault_is_raised(fake: FakeOllama, path: str, fault: str) -> None:
     """Each fault of each call has its word, and the deadline is for all calls together."""
     fake.fail(path, fault)
     began = time.monotonic()
-    result = probe(fake, seconds=0.4)
-    assert time.monotonic() - began < 2
+    result = probe(fake, seconds=0.4 if fault in SILENT else 60.0)
+    assert time.monotonic() - began < HANG
     lenient = path == "/api/show" and fault in ("wrong shape", "not UTF-8")  # an object that tells of no capability
     if lenient:
         assert result.outcome == "ok"
@@ -115,6 +120,44 @@ def test_no_fault_is_raised(fake: FakeOllama, path: str, fault: str) -> None:
         word[fault] = "refused"
     assert result.outcome == word.get(fault, "unreachable")
     assert result.why
+
+
+@pytest.mark.parametrize("fault", SILENT)
+def test_a_model_that_answers_someone_else_is_busy(fake: FakeOllama, fault: str) -> None:
+    """One that was past its time in memory before the probe is in use, so its silence says nothing."""
+    fake.memory = fake.busy = ["llama3:latest"]
+    fake.fail("/api/generate", fault)
+    result = until_asked(fake, "/api/generate")
+    assert (result.outcome, result.loaded) == ("busy", True)
+    assert "someone else" in result.why
+
+
+def test_a_model_that_is_not_in_use_is_late(fake: FakeOllama) -> None:
+    """Loaded, within its time, and silent: that is the model's own fault. So is it where another one is in use."""
+    fake.memory, fake.busy = ["llama3:latest", "phi3:latest"], ["phi3:latest"]
+    fake.fail("/api/generate", "hang")
+    assert until_asked(fake, "/api/generate").outcome == "timeout"
+
+
+def test_a_busy_model_does_not_excuse_the_server(fake: FakeOllama) -> None:
+    """What needs no model has to come in time, and an answer is one, whoever else is waiting."""
+    fake.memory = fake.busy = ["llama3:latest"]
+    assert probe(fake).outcome == "ok"
+    fake.fail("/api/generate", "close")
+    assert probe(fake).outcome == "unreachable"
+    fake.fail("/api/show", "hang")
+    assert until_asked(fake, "/api/show").outcome == "timeout"
+
+
+def until_asked(fake: FakeOllama, path: str) -> ProbeResult:
+    """A probe that came as far as ``path`` and no further: with more time, where the machine has much to do."""
+    for seconds in (0.4, 2.0, 10.0):
+        fake.asked.clear()
+        result = probe(fake, seconds)
+        if fake.asked[-1:] == [path]:
+            break
+    assert fake.asked[-1] == path
+    return result
 
 
 def test_no_server_is_unreachable(tmp_path: Path) -> None:

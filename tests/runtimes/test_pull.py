@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from modelward.domain.errors import RuntimeRefused, RuntimeUnreachable
 from modelward.domain.runtime import PullStep
 from modelward.runtimes.host import parse_host
 from modelward.runtimes.ollama import OllamaRuntime
-from modelward.testing import FakeStore
+from modelward.testing import FakeStore, FrozenClock
 from modelward.testing.fake_ollama import FAULTS, STREAM_FAULTS, FakeOllama
 
 
@@ -24,9 +25,21 @@ def fake(tmp_path: Path) -> Iterator[FakeOllama]:
         yield fake
 
 
-def client(fake: FakeOllama, stall_seconds: float = 0.3) -> OllamaRuntime:
-    """A client that does not wait long."""
-    return OllamaRuntime(parse_host(fake.url), SystemClock(), read_seconds=0.3, stall_seconds=stall_seconds)
+HANG = 30.0
+"""Seconds that no call here may take: so that one which hangs says so."""
+# Faults that only a deadline ends; a drip is also what a client that leaves is seen by.
+SILENT = ("hang", "slow", "hang mid-stream", "drip mid-stream")
+
+
+def client(fake: FakeOllama, stall_seconds: float = 60) -> OllamaRuntime:
+    """A client that waits as long as a machine with much to do may need."""
+    return OllamaRuntime(parse_host(fake.url), SystemClock(), connect_seconds=60, stall_seconds=stall_seconds)
+
+
+def timed(fake: FakeOllama) -> tuple[OllamaRuntime, FrozenClock]:
+    """A patient client, and the clock by which it measures its patience."""
+    clock = FrozenClock(datetime(2026, 1, 1, tzinfo=UTC))
+    return OllamaRuntime(parse_host(fake.url), clock, connect_seconds=60, stall_seconds=60), clock
 
 
 @pytest.mark.parametrize("fault", [*STREAM_FAULTS, *FAULTS, "slow", "packed"])
@@ -35,8 +48,8 @@ def test_every_fault_is_one_error_in_time(fake: FakeOllama, fault: str) -> None:
     fake.fail("/api/pull", fault)
     began = time.monotonic()
     with pytest.raises(RuntimeUnreachable) as caught:
-        list(client(fake).pull("llama3"))
-    assert time.monotonic() - began < 3
+        list(client(fake, 0.3 if fault in SILENT else 60).pull("llama3"))
+    assert time.monotonic() - began < HANG
     assert "pull again" in caught.value.next_step
     assert "llama3" in str(caught.value)
     assert fake.asked == ["/api/pull"]
@@ -80,37 +93,42 @@ def test_leaving_early_hangs_up(fake: FakeOllama) -> None:
     next(steps)
     assert not fake.hung_up.is_set()
     steps.close()
-    assert fake.hung_up.wait(10)
+    assert fake.hung_up.wait(HANG)
 
 
 def test_a_slow_reader_is_not_the_servers_fault(fake: FakeOllama) -> None:
     """The deadline stands still while the caller holds a step: it may ask a person something."""
-    steps = client(fake).pull("llama3")
+    runtime, clock = timed(fake)
+    steps = runtime.pull("llama3")
     first = next(steps)
-    time.sleep(1.0)
+    clock.advance(hours=1)
     assert [first, *steps][-1] == PullStep(status="success")
 
 
 def test_a_long_proof_is_waited_for(fake: FakeOllama) -> None:
     """A server that reads what it downloaded says nothing meanwhile; cutting it would leave unproved files."""
-    big = {"status": "pulling 0", "digest": "sha256:" + "0" * 64, "total": 50 << 20, "completed": 50 << 20}
+    big = {"status": "pulling 0", "digest": "sha256:" + "0" * 64, "total": 600 << 20, "completed": 600 << 20}
     fake.script("/api/pull", [big, {"status": "verifying sha256 digest"}, {"status": "success"}])
-    fake.pauses["/api/pull"] = {"verifying sha256 digest": 1.0}
-    assert list(client(fake).pull("llama3"))[-1].status == "success"
-    fake.pauses["/api/pull"] = {"pulling 0": 1.0}
+    fake.pauses["/api/pull"] = {"verifying sha256 digest": 4.0}
+    assert list(client(fake, stall_seconds=3).pull("llama3"))[-1].status == "success"
+    fake.pauses["/api/pull"] = {"pulling 0": HANG}
     with pytest.raises(RuntimeUnreachable, match="in time"):
-        list(client(fake).pull("llama3"))
+        list(client(fake, stall_seconds=0.3).pull("llama3"))
 
 
 def test_a_line_that_is_said_for_ever_is_no_progress(fake: FakeOllama) -> None:
     """A server whose own download stands still repeats its last line; after ten stalls it is given up."""
     line = {"status": "pulling 0", "digest": "sha256:" + "0" * 64, "total": 9, "completed": 1}
     fake.script("/api/pull", [line] * 400)
-    fake.pauses["/api/pull"] = {"pulling 0": 0.03}
-    began = time.monotonic()
+    runtime, clock = timed(fake)
+
+    def read_slowly() -> None:
+        for _ in runtime.pull("llama3"):
+            clock.advance(seconds=59)
+
     with pytest.raises(RuntimeUnreachable, match="nothing moved"):
-        list(client(fake, stall_seconds=0.4).pull("llama3"))
-    assert time.monotonic() - began < 12
+        read_slowly()
+    assert 600 < clock.monotonic() < 720
 
 
 def test_plain_http_is_asked_for(fake: FakeOllama) -> None:
@@ -126,4 +144,4 @@ def test_making_a_model_fails_like_a_download(fake: FakeOllama, fault: str) -> N
     blob = Digest(FakeStore(fake.models).add_blob(b"weights"))
     fake.fail("/api/create", fault)
     with pytest.raises(RuntimeUnreachable):
-        client(fake, stall_seconds=0.03).create("made", {"weights.gguf": blob})
+        client(fake, stall_seconds=0.03 if fault in SILENT else 60).create("made", {"weights.gguf": blob})

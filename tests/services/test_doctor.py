@@ -154,5 +154,7 @@ def test_an_empty_store_explains_what_is_lost_in_it(place: Place) -> None:
     backup(place.site(), ())
     for path in (*place.store.glob("blobs/*"), *place.store.glob("manifests/*/*/*/*")):
         path.unlink()
+    (place.store / "blobs").rename(place.base / "away")
+    (place.store / "blobs").mkdir()
     report = doctor(place.site(), Around(causes=(LOST,)), compose=("a.yml",))
     assert [cause.kind for cause in report.causes] == [Kind.STORE_EMPTY]

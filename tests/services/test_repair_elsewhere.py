@@ -313,6 +313,8 @@ def test_a_store_that_is_not_the_recorded_one_is_left_alone(place: Place, upstre
     backup(place.site(), ())
     for path in (*place.store.glob("blobs/*"), *place.store.glob("manifests/*/*/*/*")):
         path.unlink()
+    (place.store / "blobs").rename(place.base / "away")
+    (place.store / "blobs").mkdir()
     with pytest.raises(StoreNotAccepted):
         repair(site_with(place, upstream, vault=True), ())
     assert upstream.taken == 0

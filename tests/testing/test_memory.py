@@ -28,9 +28,8 @@ CHUNK = 1 << 20
 def test_every_action_is_remembered() -> None:
     """For a test that asks what was audited."""
     vault = MemoryVault(FrozenClock(BEGIN))
-    with vault.writing("backup") as writer:
-        writer.audit("backup", model="m")
-        writer.audit("more")
+    vault.audit("backup", model="m")
+    vault.audit("more")
     assert vault.audited == (("backup", {"model": "m"}), ("more", {}))
 
 

@@ -4,11 +4,13 @@ import errno
 import os
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from modelward import durable
+from modelward.bootstrap import SystemClock
 from modelward.domain.digest import Digest
 from modelward.domain.receipt import Cursor, FileId, Ledger, LedgerChange, Receipt
 from modelward.durable import Folder, locked
@@ -52,6 +54,35 @@ def test_two_processes_lose_nothing_of_each_other(tmp_path: Path) -> None:
     assert set(two.ledger("vault").receipts) == {ONE, TWO}
     one.update("vault", LedgerChange(dropped=frozenset({TWO})))
     assert ledgers(tmp_path).ledger("vault") == Ledger(receipts={ONE: Receipt(FILE, 5)}, cursor=cursor)
+
+
+def test_what_another_process_learned_is_seen_at_once(tmp_path: Path) -> None:
+    """A guard that runs for months reads the file anew when it is another one, and only then."""
+    one, two = ledgers(tmp_path), ledgers(tmp_path)
+    assert one.ledger("vault") == Ledger()
+    two.update("vault", proof(ONE))
+    assert set(one.ledger("vault").receipts) == {ONE}
+    assert one.ledger("vault") is one.ledger("vault"), "nothing changed, nothing is read"
+    two.update("vault", LedgerChange(dropped=frozenset({ONE})))
+    assert one.ledger("vault") == Ledger()
+    (tmp_path / "receipts" / "vault.json").unlink()
+    assert one.ledger("vault") == Ledger()
+
+
+def test_threads_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    """Eight threads of one process that learn and look at the same time."""
+    shared, names = FolderLedgers(tmp_path / "receipts", SystemClock()), [f"{number:064d}" for number in range(40)]
+
+    def work(mine: list[str]) -> None:
+        for name in mine:
+            shared.update("vault", proof(name))
+            assert name in shared.ledger("vault").receipts
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(work, names[number::8]) for number in range(8)]:
+            done.result()
+    assert set(shared.ledger("vault").receipts) == set(names)
+    assert set(ledgers(tmp_path).ledger("vault").receipts) == set(names)
 
 
 def test_reading_and_learning_nothing_write_nothing(tmp_path: Path) -> None:

@@ -16,14 +16,13 @@ import pytest
 
 from modelward import durable
 from modelward.domain.chunks import CHUNK
-from modelward.domain.codec import decode, pretty
+from modelward.domain.codec import pretty
 from modelward.domain.digest import Digest
 from modelward.domain.errors import (
     ChangedWhileRead,
     DiskFull,
     HashMismatch,
     Locked,
-    ModelwardError,
     ReadFailed,
     StorageError,
 )
@@ -33,7 +32,6 @@ from modelward.domain.wrapper import EMPTY_DIGEST
 from modelward.scan import id_of
 from modelward.services.backup import backup
 from modelward.testing import FakeStore, corrupt, fingerprint
-from modelward.vault.audit import Head, faults
 from modelward.vault.writer import VaultLimits
 from tests.faults.scripted import ScriptedOs, count_calls
 from tests.kinds import KINDS, put
@@ -57,12 +55,6 @@ def vault(shelf: Shelf) -> Shelf:
     """An empty vault."""
     shelf.create()
     return shelf
-
-
-def audit_faults(shelf: Shelf) -> tuple[str, ...]:
-    """What is wrong with the audit log, by the head beside it."""
-    lines = shelf.path("modelward", "audit.jsonl").read_bytes().splitlines(keepends=True)
-    return faults(lines, decode(shelf.path("modelward", "audit-head.json").read_bytes(), Head))
 
 
 # The format.
@@ -636,77 +628,6 @@ def test_quarantine_is_kept_while_the_place_is_not_proved(vault: Shelf) -> None:
     vault.object(MODEL.largest).unlink()
     with vault.open().writing("prune") as writer:
         assert writer.release_quarantine() == len(WEIGHTS), "nothing names it any more"
-
-
-# The audit log (A1).
-
-
-def test_every_action_is_chained(vault: Shelf) -> None:
-    """Over sessions, with its time and its keys; the head beside the log names the last one."""
-    for number in range(3):
-        vault.clock.advance(minutes=1)
-        with vault.open().writing("backup") as writer:
-            writer.audit("backup", model=MODEL.name, number=number)
-            writer.audit("more")
-    lines = vault.path("modelward", "audit.jsonl").read_bytes().splitlines()
-    assert [json.loads(line)["seq"] for line in lines] == [1, 2, 3, 4, 5, 6]
-    assert json.loads(lines[2])["model"] == str(MODEL.name)
-    assert json.loads(lines[2])["at"] == "2026-01-05T12:02:00+00:00"
-    assert audit_faults(vault) == ()
-    vault.path("modelward", "audit.jsonl").write_bytes(b"\n".join(lines[:-1]) + b"\n")
-    assert audit_faults(vault) == ("1 entries are cut off at the end",)
-
-
-@pytest.mark.parametrize("torn", [b"{", b'{"seq":2,"prev', b"\0" * 100])
-def test_a_torn_last_line_is_cut(vault: Shelf, torn: bytes) -> None:
-    """A power cut in the middle of a line: the line never counted, the chain goes on behind the last whole one."""
-    with vault.open().writing("backup") as writer:
-        writer.audit("one")
-    log = vault.path("modelward", "audit.jsonl")
-    whole = log.read_bytes()
-    log.write_bytes(whole + torn)
-    with vault.open().writing("backup") as writer:
-        writer.audit("two")
-    assert log.read_bytes().startswith(whole)
-    assert len(log.read_bytes().splitlines()) == 2
-    assert audit_faults(vault) == ()
-
-
-def test_a_log_of_one_torn_line_begins_anew(vault: Shelf) -> None:
-    """There is nothing to go on behind."""
-    vault.path("modelward", "audit.jsonl").write_bytes(b'{"seq":1')
-    with vault.open().writing("backup") as writer:
-        writer.audit("one")
-    assert audit_faults(vault) == ()
-
-
-def test_a_last_line_that_is_damaged_says_what_to_do(vault: Shelf) -> None:
-    """Nothing is chained to it, and the user is told how to go on: otherwise no backup would ever end well again."""
-    vault.path("modelward", "audit.jsonl").write_bytes(b"garbage\n")
-    with vault.open().writing("backup") as writer, pytest.raises(ModelwardError) as caught:
-        writer.audit("one")
-    assert caught.value.next_step
-    assert caught.value.thing == str(vault.path("modelward", "audit.jsonl"))
-
-
-def test_a_long_entry_does_not_end_the_log(vault: Shelf) -> None:
-    """The error texts of many steps may be long."""
-    for _ in range(2):
-        with vault.open().writing("repair") as writer:
-            writer.audit("repair", error="x" * (1 << 17))
-    assert audit_faults(vault) == ()
-
-
-def test_an_entry_that_could_not_be_written_breaks_no_chain(vault: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk was full for a moment: what was not written does not count."""
-    with vault.open().writing("backup") as writer:
-        writer.audit("one")
-        with monkeypatch.context() as patch:
-            patch.setattr(durable, "os", RecordingOs({"write": errno.ENOSPC}))
-            with pytest.raises(DiskFull):
-                writer.audit("lost")
-        writer.audit("two")
-    assert audit_faults(vault) == ()
 
 
 # Locks (L1).

@@ -9,13 +9,22 @@ from typing import Annotated
 import typer
 
 from modelward.cli import (
+    alerts,
+    audit,
     backup,
+    brake,
     config,
     diff,
     doctor,
+    drill,
     export,
     fetch,
+    forecast,
     forget,
+    gate,
+    guard,
+    health,
+    history,
     import_,
     pin,
     protect,
@@ -30,6 +39,7 @@ from modelward.cli import (
     snapshots,
     space,
     status,
+    token,
     verify,
 )
 from modelward.domain.errors import EXIT_OK, EXIT_USAGE, Interrupted, ModelwardError
@@ -73,7 +83,17 @@ _VERBS = (
     import_,
     release,
     protect,
+    drill,
+    audit,
+    gate,
     config,
+    alerts,
+    guard,
+    health,
+    forecast,
+    history,
+    brake,
+    token,
     run,
 )
 for verb in _VERBS:

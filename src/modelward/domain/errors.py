@@ -9,6 +9,9 @@ The tree (a test compares it with the classes)::
         BadSetting
         UnknownModel
         UnknownSnapshot
+        UnknownJob
+        UnknownSilence
+        UnknownToken
         EmptyPolicy
         StoreNotFound
         StoreNotAccepted
@@ -29,11 +32,14 @@ The tree (a test compares it with the classes)::
           RuntimeRefused
         RegistryUnreachable
           RegistryRefused
+        DeliveryFailed
       StorageError                exit 5
         VaultMissing
         Locked
         VaultUnreadable
         VaultNewer
+        JournalBroken
+        JournalNewer
         DiskFull
         WriteFailed
       Interrupted                 exit 130
@@ -91,6 +97,18 @@ class UnknownModel(UsageError):
 
 class UnknownSnapshot(UsageError):
     """A snapshot id that the vault does not hold, or that is not unique."""
+
+
+class UnknownJob(UsageError):
+    """A job that the guard does not know, or has forgotten."""
+
+
+class UnknownToken(UsageError):
+    """A token's id or name that is not among the tokens, or is not the only one."""
+
+
+class UnknownSilence(UsageError):
+    """A silence that does not exist, or has run out."""
 
 
 class EmptyPolicy(UsageError):
@@ -177,6 +195,10 @@ class RegistryRefused(RegistryUnreachable):
     """A registry answered that it has no such thing, or that we may not have it."""
 
 
+class DeliveryFailed(Unreachable):
+    """A channel did not take a notice."""
+
+
 class StorageError(ModelwardError):
     """A vault or a disk does not do what writing needs."""
 
@@ -197,6 +219,14 @@ class VaultUnreadable(StorageError):
 
 class VaultNewer(StorageError):
     """The vault was written by a newer format than this program knows."""
+
+
+class JournalBroken(StorageError):
+    """The journal is no database, or a damaged one."""
+
+
+class JournalNewer(StorageError):
+    """The journal was written by a newer version than this program."""
 
 
 class DiskFull(StorageError):

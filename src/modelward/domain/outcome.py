@@ -85,7 +85,7 @@ class RepairReport(msgspec.Struct, frozen=True, kw_only=True):
             return _planned(self)
         if any(action.code == errors.EXIT_STORAGE for action in self.actions):
             return errors.EXIT_STORAGE
-        if self.unhealed:
+        if self.unhealed or any(action.code == errors.EXIT_NOT_REPAIRABLE for action in self.actions):
             return errors.EXIT_NOT_REPAIRABLE
         # A source that had the bytes and failed may give them the next time.
         return errors.EXIT_DAMAGE if any(action.error for action in self.actions) else exit_code(self.models)
@@ -109,6 +109,25 @@ class ViaReport(msgspec.Struct, frozen=True, kw_only=True):
     def done(self, *, sent: int, seconds: float, notes: tuple[str, ...]) -> "ViaReport":
         """The report with what came of it."""
         return msgspec.structs.replace(self, sent=sent, seconds=seconds, notes=notes)
+
+
+class DrillReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One rehearsed restore of a snapshot into scratch: bytes and seconds, and ``why`` it failed where it did."""
+
+    model: ModelName
+    snapshot: str
+    place: str
+    bytes: int
+    restore_seconds: float
+    verify_seconds: float
+    ok: bool
+    why: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 when the vault could not give back what it promises, else 0."""
+        return errors.EXIT_OK if self.ok else errors.EXIT_DAMAGE
 
 
 class PinReport(msgspec.Struct, frozen=True, kw_only=True):

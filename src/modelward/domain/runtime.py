@@ -38,6 +38,8 @@ class PullStep(msgspec.Struct, frozen=True, kw_only=True):
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one probe: ``outcome`` is ok, busy, refused, timeout or unreachable.
 
+    Busy says nothing about the model: the server's queue was full, or the time ran out for a model that was surely
+    answering someone else when the probe began (``Runtime.busy``).
     ``seconds`` is how long it took, ``loaded`` whether the model was in memory before, ``why`` what went wrong.
     """
 

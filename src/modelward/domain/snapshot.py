@@ -66,6 +66,18 @@ class KnownStore(msgspec.Struct, frozen=True, kw_only=True):
     server_version: str = ""
 
 
+class KeptManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's manifest as it was last seen: its exact bytes, its file's owner, and when (G2).
+
+    Kept before the blobs are backed up, so it may name what the vault does not have yet.
+    """
+
+    model: ModelName
+    manifest: bytes
+    owner: Owner
+    seen_at: Moment
+
+
 class Protected(msgspec.Struct, frozen=True, kw_only=True):
     """What the user decided: which models are released from protection (G3), and which manifest a model is held to."""
 

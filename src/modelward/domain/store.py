@@ -12,7 +12,10 @@ from modelward.domain.receipt import FileId
 
 
 class StoreIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """Which store this is (I1): real path, inode of its folder, and the mount that it lies on."""
+    """Which store this is (I1): real path, inode of its folder, and the mount that it lies on.
+
+    ``blobs_inode`` is that of the folder ``blobs/`` in it, 0 where there is none or nobody looked.
+    """
 
     path: str
     inode: int
@@ -20,6 +23,7 @@ class StoreIdentity(msgspec.Struct, frozen=True, kw_only=True):
     mount_point: str = ""
     mount_source: str = ""
     file_system: str = ""
+    blobs_inode: int = 0
 
 
 class Owner(msgspec.Struct, frozen=True, array_like=True):

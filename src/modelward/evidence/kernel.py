@@ -86,7 +86,7 @@ def collect_kernel(host: Host, clock: Clock, *, device: int, mount_source: str =
 
     Every part has a deadline and a bound; what is absent or forbidden is a note, never an error.
     """
-    devices = disks_of(host.sys, device) or _by_name(mount_source)
+    devices = disks_of(host.sys, device) or by_name(mount_source)
     notes: list[str] = []
     read: list[str] = []
     lines: dict[str, KernelLine] = {}
@@ -96,7 +96,7 @@ def collect_kernel(host: Host, clock: Clock, *, device: int, mount_source: str =
             lines.setdefault(line.text, line)
     if not read:
         notes.append("the kernel's log cannot be read here: as root, look at journalctl -k for I/O errors")
-    disks = _smart(host, clock, _drives(host.sys, devices), notes)
+    disks = _smart(host, clock, drives_of(host.sys, devices), notes)
     return KernelEvidence(
         lines=tuple(lines.values())[-_MOST_LINES:],
         disks=disks,
@@ -134,7 +134,8 @@ def disks_of(sys: Path, device: int) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _by_name(source: str) -> tuple[str, ...]:
+def by_name(source: str) -> tuple[str, ...]:
+    """The block device that a mount's source names, and its disk; nothing where it names none."""
     found = _NAMED.fullmatch(source)
     return tuple(dict.fromkeys((found[1], _disk(found[1])))) if found is not None else ()
 
@@ -145,7 +146,7 @@ def _disk(name: str) -> str:
     return found[1] if found is not None else name
 
 
-def _drives(sys: Path, devices: Sequence[str]) -> tuple[str, ...]:
+def drives_of(sys: Path, devices: Sequence[str]) -> tuple[str, ...]:
     """Those of the devices that are drives of their own: no partitions, nothing stacked."""
     stacked = ("dm-", "md", "loop", "zram", "ram")
     drives = (name for name in devices if _disk(name) == name and not name.startswith(stacked))
@@ -220,20 +221,20 @@ def _tail(path: Path) -> list[str]:
         return []
 
 
-def _program(host: Host, name: str) -> str | None:
+def program_of(host: Host, name: str) -> str | None:
     """The first program of this name on the search path; folders that are not absolute are not looked into."""
     found = (os.path.join(folder, name) for folder in host.path.split(os.pathsep) if folder.startswith("/"))  # noqa: PTH118 - texts in, text out
     return next((path for path in found if os.access(path, os.X_OK)), None)
 
 
 def _run(host: Host, clock: Clock, command: Sequence[str], notes: list[str]) -> list[str]:
-    output = _output(host, clock, command, notes)
+    output = output_of(host, clock, command, notes)
     return output.decode("utf-8", "replace").splitlines()
 
 
-def _output(host: Host, clock: Clock, command: Sequence[str], notes: list[str]) -> bytes:
+def output_of(host: Host, clock: Clock, command: Sequence[str], notes: list[str]) -> bytes:
     """What a command prints, up to a bound and a deadline; nothing where it is absent or cannot be started."""
-    program = _program(host, command[0])
+    program = program_of(host, command[0])
     if program is None:
         return b""
     try:
@@ -306,11 +307,11 @@ class _Smart(msgspec.Struct):
 def _smart(host: Host, clock: Clock, drives: Sequence[str], notes: list[str]) -> tuple[DiskHealth, ...]:
     if not drives:
         return ()
-    if _program(host, "smartctl") is None:
+    if program_of(host, "smartctl") is None:
         notes.append("smartctl is not installed: what the disk knows of itself was not asked (smartmontools)")
         return ()
     found = (
-        health_of(name, _output(host, clock, ("smartctl", "-j", "-a", f"/dev/{name}"), notes)) for name in drives[:8]
+        health_of(name, output_of(host, clock, ("smartctl", "-j", "-a", f"/dev/{name}"), notes)) for name in drives[:8]
     )
     seen = tuple(disk for disk in found if disk is not None)
     if len(seen) < len(drives[:8]):

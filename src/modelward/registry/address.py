@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urljoin, urlsplit
 
 from modelward.domain.errors import BadSetting, RegistryUnreachable
-from modelward.domain.host import is_loopback, speaks_plain
+from modelward.domain.host import proxy_of, speaks_plain
 
 _PORTS = {"http": 80, "https": 443}
 _LONGEST = 8192
@@ -85,13 +85,8 @@ class Addresses:
 
     def proxy(self, origin: Origin) -> Origin | None:
         """The proxy of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY); none between two programs here."""
-        if is_loopback(origin.host) or _spared(origin.host, self._setting("no_proxy")):
-            return None
-        text = self._setting(f"{origin.scheme}_proxy")
+        text = proxy_of(origin.scheme, origin.host, self._environ)
         return parse(text if "://" in text else f"http://{text}").origin if text else None
-
-    def _setting(self, name: str) -> str:
-        return self._environ.get(name, "") or self._environ.get(name.upper(), "")
 
 
 def connect(origin: Origin, seconds: float, near: bool) -> socket.socket:  # noqa: FBT001 - see below
@@ -146,11 +141,6 @@ def _mirror(text: str) -> tuple[str, Origin]:
         return host.strip(), parse(url.strip()).origin
     except RegistryUnreachable as error:
         raise BadSetting(error.what, thing=text, next_step="write host=url with http:// or https://") from error
-
-
-def _spared(host: str, rule: str) -> bool:
-    names = [name.strip().lstrip(".").lower() for name in rule.split(",") if name.strip()]
-    return any(name in ("*", host) or host.endswith(f".{name}") for name in names)
 
 
 def _nowhere(url: str, why: str) -> RegistryUnreachable:

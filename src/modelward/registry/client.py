@@ -12,7 +12,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 
 from modelward.domain.digest import Digest
-from modelward.domain.errors import RegistryRefused, RegistryUnreachable
+from modelward.domain.errors import BadManifest, RegistryRefused, RegistryUnreachable
 from modelward.domain.manifest import DOCKER_MANIFEST, MAX_BYTES, Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.wrapper import OCI_MANIFEST
@@ -64,7 +64,15 @@ class RegistryClient:
 
     def manifest(self, name: ModelName) -> Manifest:
         """The manifest that the name's tag names now; raises BadManifest where it is none."""
-        return Manifest.parse(self.manifest_bytes(name.repository, name.tag))
+        raw = self.manifest_bytes(name.repository, name.tag)
+        try:
+            return Manifest.parse(raw)
+        except BadManifest as error:
+            raise BadManifest(
+                f"the registry answered with something that is no manifest: {error.what}",
+                thing=name.short,
+                next_step="see whether a login page or a proxy answers in its place, or name a mirror (mirrors)",
+            ) from error
 
     def manifest_bytes(self, repository: str, reference: str) -> bytes:
         """The exact bytes of the manifest that a tag or digest names."""

@@ -4,6 +4,7 @@ Names and shapes: api/types.go and server/routes.go of Ollama v0.24.0.
 """
 
 import re
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import msgspec
@@ -13,6 +14,7 @@ from modelward.domain.name import ModelName
 
 T = TypeVar("T")
 _WORDS = 300
+_UNLOADING = timedelta(seconds=10)  # a model that is let go stays in the list for some seconds
 # Only these stand before the words of a person in what ``show`` writes (Model.String in server/images.go).
 _OPENING = ("#", "FROM ", "ADAPTER ", "DRAFT ")
 _FROM = re.compile(r"""FROM\s+["']?(.*?)[/\\]+blobs[/\\]+sha256[-:][0-9a-f]{64}["']?\s*\Z""")
@@ -29,11 +31,12 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A line of ``/api/tags`` or ``/api/ps``."""
+    """A line of ``/api/tags`` or ``/api/ps``; only the latter has ``expires_at``."""
 
     name: str = ""
     digest: str = ""
     size: int = 0
+    expires_at: str = ""
 
 
 class Models(msgspec.Struct, frozen=True):
@@ -124,6 +127,22 @@ def store_of(modelfile: str) -> str:
         if found := _FROM.match(line):
             return found[1] or "/"
     return ""
+
+
+def overdue(model: Model, date: str) -> bool:
+    """Whether a line of ``/api/ps`` is of a model that is surely answering; ``date`` is that answer's Date header.
+
+    Its time to leave is set when its last request ends, and put off while one runs without the list's saying so
+    (server/sched.go of Ollama v0.24.0): past its time, it is in use. Both times are of the server's clock, so none
+    of ours can be wrong. Of a machine that slept this may say too much, until the model leaves.
+    """
+    from email.utils import parsedate_to_datetime
+
+    try:
+        leaves = datetime.fromisoformat(model.expires_at)
+        return leaves.year > 1 and leaves + _UNLOADING < parsedate_to_datetime(date)  # Go's year 1 is no time
+    except (ValueError, TypeError, OverflowError):
+        return False
 
 
 def same_name(one: str, other: str) -> bool:

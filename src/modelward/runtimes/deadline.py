@@ -1,65 +1,80 @@
-"""A deadline that cuts a connection, whatever its peer is at: dripping headers, dripping a body, or silent."""
+"""A deadline that ends every wait on a connection, whatever its peer is at: dripping headers, a body, or silent."""
 
+import io
+import math
 import socket
-import threading
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Self
+from typing import Any
 
 from modelward.ports import Clock
-from modelward.scan import signals_held
-
-_LOOK_SECONDS = 0.5  # how soon a deadline that was brought nearer is seen
 
 
 class Deadline:
-    """Shuts the connections that ``trace`` told it of once the clock has passed it; ``late`` says that it did.
-
-    A read timeout bounds the wait for the next byte, not for an answer, and it cannot grow while one comes.
-    """
+    """A moment on the clock, which can be moved; ``late`` says that it has passed."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
-        self.late = False
-        self._clock, self._until = clock, clock.monotonic() + seconds
-        self._done = threading.Event()
-        self._sockets: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._clock = clock
+        self.allow(seconds)
 
-    def __enter__(self) -> Self:
-        """Begin to watch."""
-        with signals_held():
-            self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is cut any more."""
-        self._done.set()
-        self._thread.join()
+    @property
+    def late(self) -> bool:
+        """Whether no time is left."""
+        return self._clock.monotonic() >= self._until
 
     def allow(self, seconds: float) -> None:
         """From now on there are ``seconds``, whatever was left."""
         self._until = self._clock.monotonic() + seconds
 
-    def trace(self, event: str, info: Mapping[str, object]) -> None:
-        """Learn of a connection: what httpcore calls a trace hook, handed to httpx as the extension ``trace``."""
-        if not event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-            return
-        look = getattr(info.get("return_value"), "get_extra_info", None)
-        found = look("socket") if callable(look) else None
-        if isinstance(found, socket.socket):
-            self._sockets.append(found)
-            if self.late:
-                self._cut()
+    def arm(self, sock: socket.socket, most: float = math.inf) -> None:
+        """Let the socket's next call end in time, and within ``most`` seconds; raises TimeoutError when none are left.
 
-    def _watch(self) -> None:
-        while (left := self._until - self._clock.monotonic()) > 0:
-            if self._done.wait(min(left, _LOOK_SECONDS)):
-                return
-        self.late = True
-        self._cut()
+        To be called before each one: a timeout bounds the wait for the next byte, not for an answer.
+        """
+        left = min(most, self._until - self._clock.monotonic())
+        if left <= 0:
+            raise TimeoutError("no answer in time")
+        sock.settimeout(None if left == math.inf else left)
 
-    def _cut(self) -> None:
-        """Wake whoever reads or writes; closing is for the one who opened."""
-        for found in self._sockets:
-            with suppress(OSError):
-                socket.socket.shutdown(found, socket.SHUT_RDWR)  # not that of TLS, which is not for two threads
+
+class Link:
+    """A connected socket as http.client uses one, whose every read and write ends at the deadline.
+
+    ``ended`` says that the end of what the peer sends was reached.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        self.ended = False
+        self._sock, self._deadline = sock, deadline
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of it; raises OSError."""
+        rest = memoryview(data)
+        while rest:
+            self._deadline.arm(self._sock)
+            rest = rest[self._sock.send(rest) :]
+
+    def receive_into(self, buffer: Any) -> int:  # noqa: ANN401 - a buffer of any kind
+        """Wait for bytes; returns how many came, 0 at the end. Raises OSError."""
+        self._deadline.arm(self._sock)
+        count = self._sock.recv_into(buffer)
+        self.ended = count == 0
+        return count
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """What comes from the peer."""
+        return io.BufferedReader(_Incoming(self))
+
+    def close(self) -> None:
+        """Nothing: http.client closes before it reads a body without an announced end; who dialled hangs up."""
+
+
+class _Incoming(io.RawIOBase):
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - a buffer of any kind
+        """One read of the socket."""
+        return self._link.receive_into(buffer)

@@ -18,10 +18,15 @@ class Endpoint:
     path: str = ""
 
     @property
+    def authority(self) -> str:
+        """``host:port``, an IPv6 address in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
     def url(self) -> str:
         """The address without a slash at its end."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}{self.path}"
+        return f"{self.scheme}://{self.authority}{self.path}"
 
 
 def parse_host(text: str) -> Endpoint:

@@ -6,6 +6,7 @@ Which call answers what: server/routes.go of Ollama v0.24.0.
 import math
 import os
 from collections.abc import Generator, Iterator, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 from modelward.domain.digest import Digest
@@ -19,6 +20,7 @@ from modelward.runtimes.answers import (
     Shown,
     Step,
     Version,
+    overdue,
     plain,
     read,
     refusal,
@@ -46,10 +48,11 @@ class OllamaRuntime:
     """One server. Nothing heavy is loaded while nothing listens there.
 
     ``read_seconds`` bound an answer that costs the server little, ``stall_seconds`` one that costs it work, and
-    the wait for the next line of a download.
+    the wait for the next line of a download. ``environ`` names proxies (HTTP_PROXY, HTTPS_PROXY, NO_PROXY), which
+    this machine's own server is never asked by.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - those with a name have a default
         self,
         endpoint: Endpoint,
         clock: Clock,
@@ -57,9 +60,10 @@ class OllamaRuntime:
         connect_seconds: float = 0.5,
         read_seconds: float = 10.0,
         stall_seconds: float = 60.0,
+        environ: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._url, self._clock = endpoint.url, clock
-        self._wire = Wire(endpoint, clock, connect_seconds)
+        self._wire = Wire(endpoint, clock, connect_seconds, environ)
         self._read, self._stall = read_seconds, stall_seconds
 
     @property
@@ -79,6 +83,12 @@ class OllamaRuntime:
     def loaded(self) -> tuple[str, ...]:
         """Names of the models that are in memory now."""
         return tuple(model.name for model in self._get("/api/ps", Models).models or ())
+
+    def busy(self) -> tuple[str, ...]:
+        """Names of the models that are surely answering someone now; of others that is not known."""
+        answer = self._repeated(Request(method="GET", path="/api/ps"))
+        listed = self._decode(answer, Models, "to answer /api/ps").models or ()
+        return tuple(model.name for model in listed if overdue(model, answer.date))
 
     def unload(self, name: str) -> None:
         """Take a model out of memory: a request without a prompt that keeps it for no time.

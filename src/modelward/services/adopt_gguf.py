@@ -115,7 +115,7 @@ def _take_gguf(site: Site, writer: VaultWriter, folder: Folder, one: _Loose) -> 
     snapshot = writer.add_snapshot(one.name, manifest, f"gguf {source}", owner, newest)
     new = newest is None or newest.id != snapshot.id
     if new:
-        writer.audit("take in", model=one.name, snapshot=snapshot.id, source=source)
+        site.audit("take in", model=one.name, snapshot=snapshot.id, source=source)
     outcome = "stored" if new else "unchanged"
     return Adopted(
         name=one.name,

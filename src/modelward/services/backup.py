@@ -100,7 +100,7 @@ def _no_manifest(model: Expected) -> BackupResult:
         size=0,
         findings=model.findings,
         reason=describe(model.findings[0]),
-        recoverable=model.snapshot is not None,
+        recoverable=bool(model.origin),
     )
 
 
@@ -187,7 +187,7 @@ class _Backup:
     def _keep(self, name: ModelName, manifest: Manifest, result: BackupResult) -> BackupResult:
         owner = self._inventory.models[name].owner
         snapshot = self._writer.add_snapshot(name, manifest, self._site.store.path, owner, self._latest.get(name))
-        self._writer.audit("backup", model=name, snapshot=snapshot.id, bytes=result.bytes_moved)
+        self._site.audit("backup", model=name, snapshot=snapshot.id, bytes=result.bytes_moved)
         self._site.progress.say("snapshot_stored", model=str(name), snapshot=snapshot.id, bytes=result.bytes_moved)
         return BackupResult(
             name=name,

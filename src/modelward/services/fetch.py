@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from modelward.domain.chunks import CHUNK, ChunkList, Span, chunk_span, indices_of
 from modelward.domain.digest import Digest
-from modelward.domain.errors import SourceFailed
+from modelward.domain.errors import NotRepairable, SourceFailed
 from modelward.domain.name import ModelName
 from modelward.domain.plan import Part
 from modelward.domain.source import Wanted
@@ -47,22 +47,23 @@ class Fetcher:
 
         ``parts`` says which source to ask first for which chunks; ``have`` gives chunks that need not come at all.
         """
-        left, names, moved = set(indices), list[str](), 0
+        left, names, moved, lied = set(indices), list[str](), 0, list[bool]()
         for source, share in self._turns(chunk_list, parts):
             todo = tuple(sorted(left if share is None else left & share))
             if not todo:
                 continue
-            feed = have_first(Feed(source, chunk_list.blob), have)
+            feed = Feed(source, chunk_list.blob)
             group = 1 if source.local else GROUP
-            failed = set(copy_checked(feed, chunk_list, sink, self._site.reading, only=todo, group=group))
+            filled = have_first(feed, have)
+            failed = set(copy_checked(filled, chunk_list, sink, self._site.reading, only=todo, group=group))
             came = set(todo) - failed
             names += [source.name] if came and source.name not in names else []
             moved += sum(chunk_span(index, chunk_list.size).length for index in came)
             left -= came
             if failed:
-                self._failed(source, chunk_list.blob)
+                lied.append(self._failed(source, chunk_list.blob, feed))
         if left:
-            raise nobody(chunk_list.blob)
+            raise nobody(chunk_list.blob, lied)
         return moved, "+".join(names) or "store"
 
     def _turns(self, chunk_list: ChunkList, parts: Sequence[Part]) -> Iterator[tuple[Source, set[int] | None]]:
@@ -76,6 +77,7 @@ class Fetcher:
 
     def whole(self, blob: Digest, size: int, stage: Stage) -> tuple[StagedFile, int, str]:
         """Copy a blob that has no chunk list; its SHA-256 decides. Returns the staged file, bytes and source."""
+        lied = list[bool]()
         for source, bad in self._offering(blob, size):
             if bad:
                 continue
@@ -95,8 +97,8 @@ class Fetcher:
                 staged.discard()
                 if feed.failed or not resumed:
                     break
-            self._failed(source, blob)
-        raise nobody(blob)
+            lied.append(self._failed(source, blob, feed))
+        raise nobody(blob, lied)
 
     def suspects(
         self, blob: Digest, size: int, spans: Sequence[Span], local: Fill, stage: Stage
@@ -145,8 +147,10 @@ class Fetcher:
             if bad is not None:
                 yield source, bad
 
-    def _failed(self, source: Source, blob: Digest) -> None:
+    def _failed(self, source: Source, blob: Digest, feed: "Feed") -> bool:
+        """Note it; whether asking again is vain: what is here was read, and is wrong."""
         self._site.progress.say("source_failed", source=source.name, blob=str(blob))
+        return source.local and not feed.failed
 
 
 class Feed:
@@ -207,8 +211,9 @@ def have_first(feed: Fill, have: Fill | None) -> Fill:
     return fill
 
 
-def nobody(blob: Digest) -> SourceFailed:
-    """No source gave good bytes."""
-    return SourceFailed(
+def nobody(blob: Digest, lied: Sequence[bool]) -> SourceFailed | NotRepairable:
+    """No source gave good bytes; ``lied`` says of each that was asked whether all that it has is wrong."""
+    kind = NotRepairable if lied and all(lied) else SourceFailed
+    return kind(
         "no source gave good bytes", thing=blob, next_step="back the model up from a good copy, or pull it again"
     )

@@ -1,12 +1,14 @@
 """Know the store before touching it: is it the recorded one, is it there, and does the server read it (I1)."""
 
+import msgspec
+
 from modelward.domain.errors import RuntimeUnreachable, StoreNotAccepted
 from modelward.domain.finding import StoreEmpty, StoreFinding, StoreMoved, StoreUnmounted, WrongStore
 from modelward.domain.name import ModelName
 from modelward.domain.snapshot import KnownStore
 from modelward.domain.store import Inventory, StoreIdentity
 from modelward.domain.words import describe, way_out
-from modelward.ports import VaultWriter
+from modelward.ports import Vault, VaultWriter
 from modelward.services.site import Site
 
 
@@ -30,9 +32,14 @@ def record(site: Site, writer: VaultWriter, findings: tuple[StoreFinding, ...], 
     """Remember this store's identity; one that differs from the record replaces it only when accepted."""
     identity = site.store.identity()
     known = site.the_vault().known_store(identity.path)
-    if known is not None and (known.identity == identity or (findings and not accepted)):
+    if known is not None and (_recorded(known.identity, identity) or (findings and not accepted)):
         return
     writer.know_store(KnownStore(identity=identity, recorded_at=site.clock.now(), server_version=_version(site)))
+
+
+def _recorded(was: StoreIdentity, now: StoreIdentity) -> bool:
+    """Whether the record says all that can be said now; a folder of blobs that is away takes nothing from it."""
+    return was == msgspec.structs.replace(now, blobs_inode=now.blobs_inode or was.blobs_inode)
 
 
 def _version(site: Site) -> str:
@@ -63,10 +70,19 @@ def _difference(was: StoreIdentity, now: StoreIdentity) -> str:
 
 
 def _empty(site: Site, inventory: Inventory) -> StoreEmpty | None:
-    if inventory.models or inventory.blobs or inventory.odd or site.vault is None:
+    if inventory.models or inventory.blobs or inventory.odd or site.vault is None or _surely_recorded(site, site.vault):
         return None
     known = {snapshot.model for snapshot in site.vault.snapshots() if site.protects(snapshot.model)}
     return StoreEmpty(path=site.store.path, known=len(known)) if known else None
+
+
+def _surely_recorded(site: Site, vault: Vault) -> bool:
+    """Whether this is the recorded store down to its folder of blobs: then its models were removed from it."""
+    known = vault.known_store(site.store.path)
+    if known is None or not known.identity.blobs_inode:
+        return False
+    was, now = known.identity, site.store.identity()
+    return not _difference(was, now) and was.blobs_inode == now.blobs_inode
 
 
 def _wrong(site: Site, inventory: Inventory) -> WrongStore | None:

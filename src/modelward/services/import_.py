@@ -138,7 +138,7 @@ class _Import:
         snapshot = writer.add_snapshot(name, manifest, origin, self._site.store.default_owner(), newest)
         new = newest is None or snapshot.id != newest.id
         if new:
-            writer.audit("import", model=name, snapshot=snapshot.id, source=origin, bytes=self.moved)
+            self._site.audit("import", model=name, snapshot=snapshot.id, source=origin, bytes=self.moved)
             self._site.progress.say("snapshot_stored", model=str(name), snapshot=snapshot.id, bytes=self.moved)
         return self._adopted(name, manifest, "stored" if new else "unchanged", snapshot.id)
 

@@ -50,5 +50,5 @@ def _change(site: Site, name: ModelName, version: Digest | None) -> PinReport:
             after[name] = version
         if changed := after != decided.pins:
             writer.protect(msgspec.structs.replace(decided, pins=dict(sorted(after.items()))))
-            writer.audit("pin" if version else "unpin", model=name, version=str(version or ""))
+            site.audit("pin" if version else "unpin", model=name, version=str(version or ""))
     return PinReport(pins=after, changed=changed)

@@ -28,7 +28,7 @@ def _change(site: Site, verb: str, name: ModelName, *, released: bool) -> bool:
         if after == before:
             return False
         writer.protect(msgspec.structs.replace(decided, released=tuple(sorted(after))))
-        writer.audit(verb, model=name)
+        site.audit(verb, model=name)
     return True
 
 

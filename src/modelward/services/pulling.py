@@ -72,6 +72,7 @@ class Puller:
     def _download(self, runtime: Runtime, model: ModelName) -> None:
         plain = speaks_plain(model.parts[0], self._site.plain_http)
         for line in runtime.pull(model.short, insecure=plain):
+            self._site.reading.late()  # told to stop: the download ends, and what was moved away goes back
             self._site.progress.say("pull", model=str(model), status=line.status, completed=line.completed)
         pulled = self._site.store.read_manifest(model)
         if pulled.digest != self._manifests[model].digest:

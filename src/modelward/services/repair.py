@@ -15,7 +15,6 @@ from modelward.domain.reading import Level
 from modelward.domain.receipt import LedgerChange
 from modelward.domain.source import Wanted
 from modelward.domain.verdict import Verdict
-from modelward.ports import VaultWriter
 from modelward.scan import suspect_chunks
 from modelward.services.expect import Expected, expected_models
 from modelward.services.heal import Content, Healer, StoreBench
@@ -148,7 +147,7 @@ def _need(model: Expected, inspection: Inspection) -> Need | None:
 def contents_of(expected: Iterable[Expected]) -> dict[ModelName, Content]:
     """The manifests that may have to be put back, with the owner that the record remembers."""
     return {
-        model.name: Content(manifest=model.manifest, owner=model.snapshot.owner if model.snapshot else None)
+        model.name: Content(manifest=model.manifest, owner=model.owner)
         for model in expected
         if model.manifest is not None and model.origin
     }
@@ -203,10 +202,10 @@ def _carry_out(site: Site, plan: Plan, contents: dict[ModelName, Content], pulle
             site.ledgers.update(site.store_key, LedgerChange(proved=healer.receipts))
 
 
-def keep(writer: VaultWriter, verb: str, actions: Iterable[Action]) -> None:
+def keep(site: Site, verb: str, actions: Iterable[Action]) -> None:
     """One entry of the audit log an action (A1)."""
     for action in actions:
-        writer.audit(
+        site.audit(
             verb,
             step=action.step,
             model=action.model,
@@ -220,10 +219,7 @@ def keep(writer: VaultWriter, verb: str, actions: Iterable[Action]) -> None:
 def _keep_audit(site: Site, actions: Sequence[Action], verb: str) -> list[str]:
     """One entry an action. A vault that is mounted read-only heals all the same; that it cannot be told is said."""
     try:
-        if site.vault is None:
-            return []
-        with site.vault.writing(verb) as vault:
-            keep(vault, verb, actions)
+        keep(site, verb, actions)
     except StorageError as error:
         return [f"what was done is not in the vault's audit log: {error}"]
     return []

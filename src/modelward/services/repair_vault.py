@@ -115,5 +115,5 @@ def _carry_out(site: Site, plan: Plan) -> list[Action]:
     vault = site.the_vault()
     with vault.writing(VERB) as writer:
         actions = Healer(site, VaultBench(vault, writer), plan).carry_out()
-        keep(writer, VERB, actions)
+        keep(site, VERB, actions)
     return actions

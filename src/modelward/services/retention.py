@@ -23,7 +23,7 @@ def forget(site: Site, asked: tuple[ModelName, ...], policy: Policy, *, dry_run:
         plan = _plan(site, vault, asked, policy)
         writer.forget(plan.forget)
         for snapshot in plan.forget:
-            writer.audit("forget", model=snapshot.model, snapshot=snapshot.id)
+            site.audit("forget", model=snapshot.model, snapshot=snapshot.id)
     return _report(plan, dry_run=False)
 
 
@@ -49,7 +49,7 @@ def undelete(site: Site, wanted: str) -> Snapshot:
             raise UnknownSnapshot("the trash is empty", thing=wanted, next_step="list versions: modelward snapshots")
         snapshot = pick(trashed, wanted)
         writer.undelete(snapshot)
-        writer.audit("undelete", model=snapshot.model, snapshot=snapshot.id)
+        site.audit("undelete", model=snapshot.model, snapshot=snapshot.id)
     return snapshot
 
 
@@ -75,7 +75,7 @@ def prune(site: Site, keep_trash: timedelta, *, dry_run: bool = False) -> PruneR
         freed = writer.drop(plan.trashed, plan.objects) if plan.trashed or plan.objects else 0
         aside = writer.release_quarantine() + _release_store(site)
         if freed or aside or plan.trashed:
-            writer.audit("prune", records=report.records, objects=len(plan.objects), bytes=freed + aside)
+            site.audit("prune", records=report.records, objects=len(plan.objects), bytes=freed + aside)
     return PruneReport(
         records=report.records, objects=plan.objects, bytes_freed=freed, quarantine_freed=aside, dry_run=False
     )

@@ -10,7 +10,11 @@ from modelward.scan import Reading
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """One store with all that guards it. ``models`` are those that the user wants protected; empty means all."""
+    """One store with all that guards it.
+
+    ``models`` are those that the user wants protected; empty means all. ``cause`` says in the audit log who or what
+    wanted the work done: ``user``, or the guard with its reason.
+    """
 
     store: Store
     vault: Vault | None
@@ -25,6 +29,12 @@ class Site:
     registry: Registry | None = None
     store_source: Source | None = None
     plain_http: tuple[str, ...] = ()
+    cause: str = "user"
+
+    def audit(self, action: str, **keys: object) -> None:
+        """Append an entry, with the cause, to the vault's audit log, where there is a vault (A1)."""
+        if self.vault is not None:
+            self.vault.audit(action, **keys, cause=self.cause)
 
     def the_vault(self) -> Vault:
         """The vault; raises VaultMissing when there is none."""

@@ -11,6 +11,7 @@ from modelward.domain.space import GRACE, Leftover, SpaceReport, VaultCost, cost
 from modelward.domain.store import Inventory
 from modelward.domain.words import describe
 from modelward.ports import Vault
+from modelward.services.expect import expected_models
 from modelward.services.identity import require_known, store_findings
 from modelward.services.site import Site
 
@@ -69,23 +70,11 @@ def _young(now: datetime, moment: datetime, grace: timedelta) -> str:
 def _needed_by_lost(site: Site, inventory: Inventory) -> dict[Digest, str]:
     """Blobs that no manifest names, and that a protected model whose manifest is lost will name again."""
     needed: dict[Digest, str] = {}
-    for snapshot in _newest(site.vault):
-        if snapshot.model in inventory.models or not site.protects(snapshot.model) or site.vault is None:
+    for model in expected_models(site, inventory, ()):
+        if model.name in inventory.models or not site.protects(model.name) or model.manifest is None:
             continue
-        try:
-            blobs = site.vault.content(snapshot).manifest.blobs
-        except ModelwardError:
-            continue
-        needed |= dict.fromkeys((blob.digest for blob in blobs), snapshot.model.short)
+        needed |= dict.fromkeys((blob.digest for blob in model.manifest.blobs), model.name.short)
     return needed
-
-
-def _newest(vault: Vault | None) -> Iterable[Snapshot]:
-    """The newest snapshot of each model."""
-    newest: dict[str, Snapshot] = {}
-    for snapshot in vault.snapshots() if vault is not None else ():
-        newest.setdefault(snapshot.model, snapshot)
-    return newest.values()
 
 
 def _refuse(inventory: Inventory) -> str:
@@ -104,9 +93,8 @@ def _reclaim(site: Site, leftovers: Iterable[Leftover], grace: timedelta) -> int
         still = {found.blob.hex for found in site.store.inventory().findings if isinstance(found, Orphan)}
         orphans = [Digest(item.name) for item in free if item.kind == "orphan" and item.name in still]
         freed = writer.reclaim(orphans, [item.name for item in free if item.kind == "partial"], before)
-    if freed and site.vault is not None:
-        with site.vault.writing("space") as writer_:
-            writer_.audit("reclaim", blobs=[str(blob) for blob in orphans], bytes=freed)
+    if freed:
+        site.audit("reclaim", blobs=[str(blob) for blob in orphans], bytes=freed)
     return freed
 
 

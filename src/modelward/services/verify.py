@@ -51,10 +51,16 @@ def _hints(inventory: Inventory, expected: Sequence[Expected]) -> tuple[Finding,
     return tuple(hint for hint in hints if not (isinstance(hint, Orphan) and hint.blob in needed))
 
 
-def inspect_store(
-    site: Site, inventory: Inventory, expected: Sequence[Expected], level: Level, sample_percent: float = 5.0
+def inspect_store(  # noqa: PLR0913 - what is there, what ought to be, and how deep to look
+    site: Site,
+    inventory: Inventory,
+    expected: Sequence[Expected],
+    level: Level,
+    sample_percent: float = 5.0,
+    *,
+    unproved: bool = False,
 ) -> Inspection:
-    """Inspect the blobs that the expected models need."""
+    """Inspect the blobs that the expected models need; with ``unproved`` a quick look reads what no receipt proves."""
     ledger = site.ledgers.ledger(site.store_key)
     shelf = Shelf(blobs=site.store, stats=inventory.blobs, odd=inventory.odd)
     inspector = Inspector(shelf, site.vault, ledger, site.reading)
@@ -62,6 +68,9 @@ def inspect_store(
     inspector.quick(sizes)
     if level is not Level.QUICK:
         read(inspector, inspector.candidates(sizes), level, sample_percent)
+    elif unproved:
+        left = {blob: size for blob, size in sizes.items() if blob not in inspector.result.proved}
+        inspector.read(whole_tasks(inspector.candidates(left)))
     else:
         inspector.result.unread = sum(size for blob, size in sizes.items() if blob not in inspector.result.proved)
     for finding in _owners(site, inventory.blobs, sizes):
@@ -111,6 +120,8 @@ def _recoverable(vault: Vault | None, model: Expected, findings: Sequence[Findin
     if vault is None or model.manifest is None:
         return False
     damaged = {finding.blob for finding in findings if finding.damage and hasattr(finding, "blob")}
+    if model.origin and not damaged:
+        return True  # the manifest alone is lost, and its bytes are here
     wanted = [blob for blob in model.manifest.blobs if not damaged or blob.digest in damaged]
     held = all(vault.holds(blob.digest, blob.size) for blob in wanted)
     return held and (bool(damaged) or vault.holds(model.manifest.digest, len(model.manifest.raw)))

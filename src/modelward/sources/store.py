@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from modelward.domain.chunks import Span
 from modelward.domain.digest import Digest
 from modelward.domain.errors import DamageError, SourceFailed
+from modelward.domain.receipt import KnownBad
 from modelward.domain.source import LocalFile, Wanted
 from modelward.ports import Ledgers, Store
+from modelward.scan import file_id
 
 
 class StoreSource:
@@ -21,21 +23,21 @@ class StoreSource:
         self._store, self._ledgers, self._key = store, ledgers, key
 
     def offers(self, wanted: Iterable[Wanted]) -> Mapping[Digest, tuple[Span, ...]]:
-        """The blobs that lie there in their size and are not known to be damaged."""
+        """The blobs that lie there in their size, in a file that is not known to be damaged."""
         ledger = self._ledgers.ledger(self._key)
-        return {
-            item.blob: () for item in wanted if item.blob.hex not in ledger.damaged and self._size(item) == item.size
-        }
+        return {item.blob: () for item in wanted if self._may_be_good(item, ledger.damaged.get(item.blob.hex))}
 
-    def _size(self, item: Wanted) -> int:
+    def _may_be_good(self, item: Wanted, known: KnownBad | None) -> bool:
+        """Whether the file has the size; what was found in a file that stood there before says nothing of this one."""
         try:
             fd = self._store.open_blob(item.blob)
         except DamageError:
-            return -1
+            return False
         try:
-            return os.fstat(fd).st_size
+            file = file_id(fd)
         finally:
             os.close(fd)
+        return file.size == item.size and (known is None or known.file != file)
 
     def read(self, blob: Digest, offset: int, view: memoryview) -> int:
         """Fill ``view`` from the store's file; returns how many bytes there were."""

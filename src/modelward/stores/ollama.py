@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+import msgspec
+
 from modelward.domain.digest import Digest
 from modelward.domain.errors import BadManifest, BadName, BlobMissing, DamageError, NotARegularFile, StoreNotFound
 from modelward.domain.finding import BadEntry, CaseTwin, Finding, ManifestDamaged, Orphan, Partial
@@ -54,7 +56,9 @@ class OllamaStore:
 
     def identity(self) -> StoreIdentity:
         """Which store this is, now."""
-        return identity_of(self.path, self._root.fd)
+        blobs = self._root.stat("blobs")
+        inode = blobs.st_ino if blobs is not None and stat.S_ISDIR(blobs.st_mode) else 0
+        return msgspec.structs.replace(identity_of(self.path, self._root.fd), blobs_inode=inode)
 
     def inventory(self) -> Inventory:
         """One picture of manifests and blobs by folder entries alone."""

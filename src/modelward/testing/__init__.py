@@ -20,6 +20,7 @@ from modelward.testing.elsewhere import MemoryRegistry, MemorySource
 from modelward.testing.fake_ollama import FakeOllama
 from modelward.testing.faulty import Fault, FaultySource
 from modelward.testing.gguf import tiny_gguf
+from modelward.testing.journal import MemoryJournal
 from modelward.testing.memory import MemoryLedgers, MemoryVault
 from modelward.testing.registry import Asked, FakeRegistry
 from modelward.testing.runtime import IdleRuntime
@@ -38,6 +39,7 @@ __all__ = [
     "FrozenClock",
     "IdleRuntime",
     "ManifestInfo",
+    "MemoryJournal",
     "MemoryLedgers",
     "MemoryRegistry",
     "MemorySource",

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from pathlib import Path
@@ -20,6 +21,8 @@ from urllib.parse import urlsplit
 from modelward.testing.store import FakeStore
 
 _HUGE = 32 << 20
+_LONGEST = 60.0  # seconds that a client may take to leave
+_DRIP = 0.05
 _BODIES = {
     "garbage": b"<html>not what you think</html>",
     "wrong shape": b'{"models": "none", "version": 7}',
@@ -72,6 +75,8 @@ class FakeOllama:
         self.registry = registry
         self.capabilities: dict[str, list[str]] = {}
         self.memory: list[str] = []
+        self.busy: list[str] = []
+        """Of the models in ``memory``, those that are past their time, as a request that does not end keeps them."""
         self.stuck = False
         """True: models stay in memory whatever is asked, as with a request that does not end."""
         self.asked: list[str] = []
@@ -130,7 +135,7 @@ class FakeOllama:
         calls: Mapping[str, Callable[[], object]] = {
             "GET /api/version": lambda: {"version": "0.24.0"},
             "GET /api/tags": lambda: {"models": self.tags()},
-            "GET /api/ps": lambda: {"models": [{"name": name} for name in self.memory]},
+            "GET /api/ps": lambda: {"models": [self._in_memory(name) for name in self.memory]},
             "POST /api/show": lambda: self._show(model),
             "POST /api/generate": lambda: self._generate(model, body),
             "POST /api/embed": lambda: self._embed(model),
@@ -169,6 +174,11 @@ class FakeOllama:
             raise _No(400, f'digest mismatch, expected "{digest}"')
         FakeStore(self.models).add_blob(data)
         return 201
+
+    def _in_memory(self, name: str) -> dict[str, str]:
+        """A line of /api/ps, its time as Go writes it."""
+        left = timedelta(minutes=-5 if name in self.busy else 5)
+        return {"name": name, "expires_at": f"{(datetime.now(UTC) + left).isoformat(timespec='microseconds')[:-6]}123Z"}
 
     def _show(self, model: str) -> object:
         path, manifest = self._named(model)
@@ -315,20 +325,24 @@ class _Handler(BaseHTTPRequestHandler):
         body = {} if upload else json.loads(data or b"{}")
         self.fake.asked.append(path)
         self.fake.bodies.append(body)
+        try:
+            self._respond(path, body, data if upload else None)
+        except OSError:
+            self.fake.hung_up.set()
+
+    def _respond(self, path: str, body: dict[str, object], uploaded: bytes | None) -> None:
         fault = self.fake.fault(path)
         try:
             if fault and fault not in STREAM_FAULTS:
                 self._fault(fault)
             elif path == "/":
                 self._send(200, b"Ollama is running")
-            elif upload:
-                self._blob(path.rpartition("/")[2], data)
+            elif uploaded is not None:
+                self._blob(path.rpartition("/")[2], uploaded)
             else:
                 self._answer(path, body, fault)
         except _No as error:
             self._send(error.status, _json({"error": str(error)}))
-        except OSError:
-            self.fake.hung_up.set()
 
     def _blob(self, digest: str, data: bytes) -> None:
         if self.command == "HEAD":
@@ -362,21 +376,21 @@ class _Handler(BaseHTTPRequestHandler):
             case "error line":
                 self._chunk(_json({"error": "max retries exceeded: scripted"}) + b"\n")
             case "hang mid-stream":
-                time.sleep(1.0)
+                self._hold()
             case "endless line":
                 for _ in range(_HUGE >> 16):
                     self._chunk(b"x" * (1 << 16))
             case "garbage line":
                 self._chunk(b"<html>not what you think</html>\n")
             case "drip mid-stream":
-                for _ in range(60):
+                for _ in range(int(_LONGEST / _DRIP)):
                     self._chunk(b" ")
-                    time.sleep(0.05)
+                    time.sleep(_DRIP)
 
     def _fault(self, fault: str) -> None:
         match fault:
             case "hang":
-                time.sleep(1.0)
+                self._hold()
             case "close":
                 self.connection.close()
             case "packed":
@@ -395,9 +409,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Connection", "close")
         self.end_headers()
-        for _ in range(60):
+        for _ in range(int(_LONGEST / _DRIP)):
             self.wfile.write(b" ")
-            time.sleep(0.1)
+            time.sleep(_DRIP)
+
+    def _hold(self) -> None:
+        """Say nothing until the client leaves."""
+        self.connection.settimeout(_LONGEST)
+        if not self.connection.recv(1):
+            self.fake.hung_up.set()
 
     def _chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))

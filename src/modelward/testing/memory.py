@@ -6,11 +6,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 
 import msgspec
 from blake3 import blake3
 
+from modelward.domain.audit import AuditEntry
 from modelward.domain.chunks import CHUNK, ChunkList
 from modelward.domain.digest import Digest
 from modelward.domain.errors import BlobMissing, ChangedWhileRead, HashMismatch, Locked, ModelwardError, ReadFailed
@@ -18,6 +20,7 @@ from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.receipt import FileId, Ledger, LedgerChange, Receipt, apply
 from modelward.domain.snapshot import (
+    KeptManifest,
     KnownStore,
     Protected,
     Snapshot,
@@ -86,7 +89,9 @@ class _Content:
     trash: dict[str, Trashed] = field(default_factory=dict)
     stores: dict[str, KnownStore] = field(default_factory=dict)
     protected: Protected = field(default_factory=Protected)
-    audited: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    audited: list[tuple[datetime, str, dict[str, object]]] = field(default_factory=list)
+    kept: dict[ModelName, KeptManifest] = field(default_factory=dict)
+    small: threading.Lock = field(default_factory=threading.Lock)
 
 
 class MemoryVault:
@@ -115,7 +120,7 @@ class MemoryVault:
     @property
     def audited(self) -> tuple[tuple[str, dict[str, object]], ...]:
         """Every audited action with its keys, the oldest first."""
-        return tuple(self._content.audited)
+        return tuple((action, keys) for _, action, keys in self._content.audited)
 
     # The port.
 
@@ -175,6 +180,32 @@ class MemoryVault:
     def protected(self) -> Protected:
         """Which models are released."""
         return self._content.protected
+
+    def audit(self, action: str, **keys: object) -> None:
+        """Remember one action."""
+        with self._content.small:
+            self._content.audited.append((self._clock.now(), action, keys))
+
+    def audit_entries(self) -> Iterator[AuditEntry]:
+        """Every entry, the oldest first."""
+        for number, (at, action, keys) in enumerate(tuple(self._content.audited), start=1):
+            yield AuditEntry.of(number, at, action, keys)
+
+    def audit_faults(self) -> tuple[str, ...]:
+        """None: nobody can reach the memory of a process to edit it."""
+        return ()
+
+    def keep_manifest(self, name: ModelName, manifest_raw: bytes, owner: Owner) -> None:
+        """Keep the newest manifest of a model; raises BadManifest."""
+        Manifest.parse(manifest_raw)
+        with self._content.small:
+            self._content.kept[name] = KeptManifest(
+                model=name, manifest=manifest_raw, owner=owner, seen_at=self._clock.now()
+            )
+
+    def kept_manifests(self) -> Mapping[ModelName, KeptManifest]:
+        """The newest manifest of each model."""
+        return dict(self._content.kept)
 
     @contextmanager
     def writing(self, verb: str) -> Iterator["_Writer"]:
@@ -336,10 +367,6 @@ class _Writer:
     def protect(self, protected: Protected) -> None:
         """Keep which models are released."""
         self._content.protected = protected
-
-    def audit(self, action: str, **keys: object) -> None:
-        """Remember one action."""
-        self._content.audited.append((action, keys))
 
     def _prove_present(self, blob: Digest, size: int) -> bool:
         """An object that nobody vouches for is read before it counts (W3)."""

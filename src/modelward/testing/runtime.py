@@ -24,6 +24,10 @@ class IdleRuntime:
         """No models."""
         return ()
 
+    def busy(self) -> tuple[str, ...]:
+        """No models."""
+        return ()
+
     def unload(self, name: str) -> None:
         """Nothing is in memory."""
 

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 
 import msgspec
 
+from modelward.domain.audit import AuditEntry
 from modelward.domain.codec import decode, encode
+from modelward.domain.errors import BadObject
 
 GENESIS = "0" * 64
 _OURS = frozenset({"seq", "at", "action", "prev", "hash"})
@@ -34,6 +36,17 @@ def last(lines: bytes) -> Head:
     return decode(whole[-1], Head) if whole else Head()
 
 
+def read_entry(line: bytes) -> AuditEntry:
+    """The entry that a line holds, whether or not the chain holds; raises BadObject for anything else."""
+    try:
+        body = json.loads(line)
+        keys = {key: value for key, value in body.items() if key not in _OURS}
+        at = datetime.fromisoformat(body["at"]).astimezone(UTC)
+        return AuditEntry.of(int(body["seq"]), at, str(body["action"]), keys)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadObject(f"not an entry of the audit log ({error})") from error
+
+
 def faults(lines: Iterable[bytes], head: Head) -> tuple[str, ...]:
     """Every edit, drop, reorder or cut in the log, in words; empty when the chain holds to the head."""
     found: list[str] = []
@@ -47,7 +60,7 @@ def faults(lines: Iterable[bytes], head: Head) -> tuple[str, ...]:
             if _hash(body) != digest or _line(body | {"hash": digest}) != line.rstrip(b"\n"):
                 found.append(f"line {number} was changed")
             before = Head(seq=number, hash=digest)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             found.append(f"line {number} is not an entry")
         if number == head.seq and before.hash != head.hash:
             found.append(f"line {number} is not the one that the head names")

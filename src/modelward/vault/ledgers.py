@@ -4,26 +4,39 @@ from pathlib import Path
 
 from modelward.domain.codec import decode, encode
 from modelward.domain.errors import BlobMissing, DamageError, StorageError
-from modelward.domain.receipt import Ledger, LedgerChange, apply
+from modelward.domain.receipt import FileId, Ledger, LedgerChange, apply
 from modelward.durable import Folder, locked, put_small, remove
 from modelward.ports import Clock
+from modelward.scan import id_of
 
 _LIMIT = 256 << 20
 _WAIT = 10.0
 
 
 class FolderLedgers:
-    """Ledgers in ``folder``; made at the first update. An unreadable one counts as empty."""
+    """Ledgers in ``folder``; made at the first update. An unreadable one counts as empty.
+
+    Safe for several threads and processes: what is cached is one pair, put there in one step, and it is read anew
+    when the file is another one than the pair was made of.
+    """
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path, self._clock = path, clock
-        self._cache: dict[str, Ledger] = {}
+        self._cache: dict[str, tuple[FileId | None, Ledger]] = {}
 
     def ledger(self, key: str) -> Ledger:
-        """What is kept under ``key``."""
-        if key not in self._cache:
-            self._cache[key] = self._read(key)
-        return self._cache[key]
+        """What is kept under ``key`` now."""
+        now = self._file(key)  # before the read: a file that is replaced meanwhile is read again the next time
+        cached = self._cache.get(key)
+        if cached is None or cached[0] != now:
+            cached = self._cache[key] = (now, self._read(key))
+        return cached[1]
+
+    def _file(self, key: str) -> FileId | None:
+        try:
+            return id_of((self._path / f"{key}.json").lstat())
+        except OSError:
+            return None
 
     def _read(self, key: str) -> Ledger:
         try:
@@ -48,10 +61,12 @@ class FolderLedgers:
         try:
             with locked(folder, "lock", holder="receipts", clock=self._clock, wait=_WAIT):
                 remove(folder, *(name for name in folder.names() if name != "lock" and not name.endswith(".json")))
-                self._cache[key] = apply(self._read(key), change)
-                put_small(folder, folder, f"{key}.json", encode(self._cache[key]))
+                merged = apply(self._read(key), change)
+                self._cache[key] = (put_small(folder, folder, f"{key}.json", encode(merged)), merged)
         except StorageError:
             # Receipts save time. A full or read-only disk must not turn a good verdict into an error.
-            self._cache[key] = apply(self.ledger(key), change)
+            # This process goes on with what it learned until another one writes the file.
+            learned = apply(self.ledger(key), change)
+            self._cache[key] = (self._file(key), learned)
         finally:
             folder.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from stat import S_IMODE, S_ISREG
 from typing import Self
 
+from modelward.domain.audit import AuditEntry
 from modelward.domain.chunks import ChunkList
 from modelward.domain.codec import decode
 from modelward.domain.digest import Digest
@@ -21,7 +22,9 @@ from modelward.domain.errors import (
     VaultUnreadable,
 )
 from modelward.domain.manifest import MAX_BYTES, Manifest
+from modelward.domain.name import ModelName
 from modelward.domain.snapshot import (
+    KeptManifest,
     KnownStore,
     Protected,
     Snapshot,
@@ -29,6 +32,7 @@ from modelward.domain.snapshot import (
     Trashed,
     VaultInfo,
     newest_first,
+    snapshot_id,
 )
 from modelward.domain.store import BlobStat, Owner, Space, StoreIdentity
 from modelward.domain.wrapper import Object, Wrapper, unwrap
@@ -36,6 +40,8 @@ from modelward.durable import measure, tree_bytes
 from modelward.mounts import identity_of
 from modelward.ports import Ledgers
 from modelward.scan import Reading, id_of
+from modelward.vault.audit_log import AuditLog
+from modelward.vault.kept_manifests import KeptManifests
 from modelward.vault.layout import PROTECTION, RECEIPTS, SMALL, Layout
 from modelward.vault.writer import LocalVaultWriter, VaultLimits, store_key
 
@@ -85,7 +91,7 @@ class LocalVault:
 
     def _record(self, name: str) -> Snapshot:
         try:
-            return decode(self.layout.snapshots.read(name, SMALL), Snapshot)
+            return _own_words(name, decode(self.layout.snapshots.read(name, SMALL), Snapshot))
         except (DamageError, BadObject) as error:
             raise VaultUnreadable(
                 f"a snapshot record is damaged: {error.what}",
@@ -202,6 +208,30 @@ class LocalVault:
                 next_step="remove that file and release the models again",
             ) from error
 
+    @cached_property
+    def _log(self) -> AuditLog:
+        return AuditLog(self.layout.own, self.reading.clock)
+
+    def audit(self, action: str, **keys: object) -> None:
+        """Append one entry to the audit log; see the port."""
+        self._log.add(action, keys)
+
+    def audit_entries(self) -> Iterator[AuditEntry]:
+        """Every entry of the audit log that can be read, the oldest first."""
+        return self._log.entries()
+
+    def audit_faults(self) -> tuple[str, ...]:
+        """Every edit, drop, reorder or cut of the audit log, in words."""
+        return self._log.faults()
+
+    def keep_manifest(self, name: ModelName, manifest_raw: bytes, owner: Owner) -> None:
+        """Keep the newest manifest of a model; see the port."""
+        KeptManifests(self.layout.own, self.reading.clock).keep(name, manifest_raw, owner)
+
+    def kept_manifests(self) -> Mapping[ModelName, KeptManifest]:
+        """The newest manifest of each model, as far as they can be read."""
+        return KeptManifests(self.layout.own, self.reading.clock).all()
+
     @contextmanager
     def writing(self, verb: str) -> Iterator[LocalVaultWriter]:
         """Take the vault's lock, sweep staging; index and checksums are brought up to date on leaving."""
@@ -210,3 +240,12 @@ class LocalVault:
             self.__dict__.pop("chunk_lists", None)
             yield writer
         self.__dict__.pop("chunk_lists", None)
+
+
+def _own_words(name: str, snapshot: Snapshot) -> Snapshot:
+    """The record, when its name and id are those of what it says: rot may leave it well formed."""
+    if name != f"{snapshot.id}.json" or snapshot.id != snapshot_id(
+        snapshot.created_at, snapshot.model, snapshot.wrapper
+    ):
+        raise BadObject("its name is not that of the version it describes")
+    return snapshot

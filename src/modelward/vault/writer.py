@@ -13,14 +13,12 @@ from modelward.domain.chunks import CHUNK, ChunkList
 from modelward.domain.codec import pretty
 from modelward.domain.digest import Digest
 from modelward.domain.errors import (
-    BadObject,
     BlobMissing,
     ChangedWhileRead,
     DamageError,
     DiskFull,
     HashMismatch,
     ReadFailed,
-    VaultUnreadable,
     WriteFailed,
 )
 from modelward.domain.manifest import Manifest
@@ -30,19 +28,17 @@ from modelward.domain.receipt import FileId, LedgerChange, Receipt
 from modelward.domain.snapshot import KnownStore, Protected, Snapshot, Trashed, snapshot_id
 from modelward.domain.store import Owner
 from modelward.domain.wrapper import EMPTY_CONFIG, Object, wrap
-from modelward.durable import Staged, append, cut, keep_aside, locked, put_small, remove, small_file
+from modelward.durable import Staged, keep_aside, locked, put_small, remove, small_file
 from modelward.ports import StagedFile
 from modelward.scan import Reading, hash_whole, id_of
 from modelward.vault import index
-from modelward.vault.audit import Head, entry, last
-from modelward.vault.layout import AUDIT, AUDIT_HEAD, LOCK, PROTECTION, RECEIPTS
+from modelward.vault.layout import LOCK, PROTECTION, RECEIPTS
 
 if TYPE_CHECKING:
     from modelward.vault.local import LocalVault
 
 _SAVE_EVERY = 30.0
 _READ_ONLY = 0o400
-_TAIL = 1 << 16
 
 
 class VaultLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +63,7 @@ class LocalVaultWriter:
         self._dropped: set[str] = set()
         self._saved_at = self._clock.monotonic()
         self._lists: dict[Digest, Object] = {}
-        self._head = Head()
-        self._audited = self._chained = self._dirty = False
+        self._dirty = False
 
     @contextmanager
     def locked(self, verb: str) -> Iterator[None]:
@@ -89,8 +84,6 @@ class LocalVaultWriter:
         stale = index.generation(snapshots, self._read(index.CHECKSUMS)) != index.generation_of(self._read(index.NAME))
         if stale or self._dirty:
             self._write_index(snapshots)
-        if self._audited:
-            put_small(self._layout.staging, self._layout.own, AUDIT_HEAD, pretty(self._head).encode())
 
     def _read(self, name: str) -> bytes:
         try:
@@ -338,44 +331,6 @@ class LocalVaultWriter:
     def protect(self, protected: Protected) -> None:
         """Keep which models are released."""
         put_small(self._layout.staging, self._layout.own, PROTECTION, pretty(protected).encode())
-
-    def audit(self, action: str, **keys: object) -> None:
-        """Append one entry; the head is read from the log's end the first time, and a torn last line cut off."""
-        if not self._chained:
-            self._head = self._last_entry()
-        line, head = entry(self._head, self._clock.now(), action, keys)
-        # A line that cannot be written whole breaks no chain: the next one begins from what is there.
-        self._chained = False
-        append(self._layout.own, AUDIT, line)
-        self._head, self._chained, self._audited = head, True, True
-
-    def _last_entry(self) -> Head:
-        found = self._layout.own.stat(AUDIT)
-        if found is None:
-            return Head()
-        tail = self._tail(found.st_size)
-        if torn := len(tail) - (tail.rfind(b"\n") + 1):
-            cut(self._layout.own, AUDIT, found.st_size - torn)
-        try:
-            return last(tail[: len(tail) - torn])
-        except BadObject as error:
-            raise VaultUnreadable(
-                f"the last line of the audit log is damaged: {error.what}",
-                thing=f"{self._layout.own.path}/{AUDIT}",
-                next_step="keep that file as evidence under another name; the next run begins a new log",
-            ) from error
-
-    def _tail(self, size: int) -> bytes:
-        """The end of the log: the last whole line at least, and what is torn behind it."""
-        fd, length = self._layout.own.open_file(AUDIT), _TAIL
-        try:
-            while True:
-                tail = os.pread(fd, length, max(0, size - length))
-                if length >= size or tail.count(b"\n") > 1:
-                    return tail
-                length *= 2
-        finally:
-            os.close(fd)
 
     def _aside(self, blob: Digest) -> str:
         """A free name in quarantine: the blob, when it was set aside, and a number when that is taken."""

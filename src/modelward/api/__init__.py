@@ -1,0 +1,1 @@
+"""The HTTP API: thin and asynchronous over the same services as the command line."""

@@ -1,0 +1,1 @@
+"""The guard: the long-running process that watches, scrubs, snapshots, repairs and alerts by itself."""

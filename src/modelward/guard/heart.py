@@ -1,0 +1,55 @@
+"""What every part of the guard shares: the doors to the world, the board, the journal, and what is remembered."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from modelward.config import Settings
+from modelward.domain.brake import Limits
+from modelward.domain.errors import StorageError
+from modelward.domain.history import Row
+from modelward.domain.name import ModelName
+from modelward.guard.alarm import Alarm
+from modelward.guard.board import Board
+from modelward.guard.jobs import Jobs
+from modelward.guard.memory import Memory
+from modelward.guard.place import Opener
+from modelward.guard.tend import Tend
+from modelward.ports import Clock, Journal, Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heart:
+    """One guard's shared parts. ``settings`` gives the present ones: they change with SIGHUP."""
+
+    clock: Clock
+    log: Progress
+    journal: Journal
+    board: Board
+    jobs: Jobs
+    alarm: Alarm
+    memory: Memory
+    opener: Opener
+    settings: Callable[[], Settings]
+    started_at: datetime
+    version: str
+    tend: Tend = field(default_factory=Tend)
+
+    def policy_of(self, name: ModelName) -> str:
+        """What happens when this model is damaged or lost (G3)."""
+        settings = self.settings()
+        return dict(settings.policies).get(name, settings.on_loss)
+
+    def limits(self) -> Limits:
+        """When the brake engages (G4)."""
+        chosen = self.settings()
+        return Limits(models=chosen.brake_models, percent=chosen.brake_percent, window=chosen.brake_window)
+
+    def record(self, rows: Sequence[Row]) -> None:
+        """Keep rows in the journal; statistics that cannot be written must not keep a model from being healed."""
+        if not rows:
+            return
+        try:
+            self.journal.add(rows)
+        except StorageError as error:
+            self.log.say("journal_failed", error=str(error))

@@ -1,0 +1,204 @@
+"""The recurring work, each as one job: maintenance, slices of a scrub, a drill; and what each leaves in the journal."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from modelward.domain.alert import Condition, Kind
+from modelward.domain.errors import ModelwardError
+from modelward.domain.history import DrillRow, ScrubRow, SpaceRow
+from modelward.domain.reading import Level
+from modelward.domain.scrubbing import period_of, plan_slice
+from modelward.domain.verdict import Report
+from modelward.guard.calm import idle_io
+from modelward.guard.heart import Heart
+from modelward.guard.jobs import Job
+from modelward.guard.place import Place
+from modelward.guard.survey import survey
+from modelward.guard.tasks import SCRUB_STORE
+from modelward.guard.tend import Tended, tend
+from modelward.scan import Pace
+from modelward.services.repair_vault import repair_vault
+from modelward.services.retention import forget, prune
+from modelward.services.site import Site
+from modelward.services.verify import verify
+from modelward.services.verify_vault import verify_vault
+
+
+class Maintained(msgspec.Struct, frozen=True, kw_only=True):
+    """One maintenance run: versions stored and refused, versions forgotten, bytes freed; ``exit_code`` is backup's."""
+
+    stored: int
+    refused: int
+    forgotten: int
+    freed: int
+    exit_code: int
+
+
+def opened(heart: Heart, job: Job, *, create_vault: bool = False) -> AbstractContextManager[Place]:
+    """The workplace of a job; the vault is made only where none was ever seen: one that is gone is not replaced."""
+    return heart.opener(job, job.stop, cause=job.view.cause, create_vault=create_vault)
+
+
+def maintain(heart: Heart, job: Job) -> Maintained:
+    """Tend the store, apply retention, look at disks and dates, tidy the journal."""
+    with opened(heart, job, create_vault=_may_create(heart)) as place:
+        _remember_vault(heart, place.site)
+        tended = tend(place.site)
+        told(heart, tended)
+        forgotten, freed = _retain(heart, place)
+        heart.record(_space(place.site, heart.clock.now()))
+        survey(heart, place)
+    heart.journal.compact(heart.clock.now())
+    report = tended.report
+    outcomes = [result.outcome for result in report.models] if report is not None else []
+    return Maintained(
+        stored=outcomes.count("stored"),
+        refused=outcomes.count("refused"),
+        forgotten=forgotten,
+        freed=freed,
+        exit_code=tended.exit_code,
+    )
+
+
+def tend_store(heart: Heart, job: Job) -> Tended:
+    """Prove and back up what is new, between two maintenance runs."""
+    with opened(heart, job) as place:
+        tended = tend(place.site)
+        told(heart, tended)
+        survey(heart, place)
+    return tended
+
+
+def told(heart: Heart, tended: Tended) -> None:
+    """A name that means another version is an event of its own (R4)."""
+    if tended.moved:
+        heart.alarm.observe(tended.moved, {Kind.TAG})
+
+
+def _may_create(heart: Heart) -> bool:
+    return heart.settings().vault not in heart.memory.known.vaults
+
+
+def _remember_vault(heart: Heart, site: Site) -> None:
+    known = heart.memory.known
+    vault = heart.settings().vault
+    if site.vault is not None and vault not in known.vaults:
+        seen = {**known.vaults, vault: heart.clock.now()}
+        heart.memory.set_known(msgspec.structs.replace(known, vaults=seen))
+
+
+def _retain(heart: Heart, place: Place) -> tuple[int, int]:
+    """Forget by policy and prune; nothing of it while the brake holds (G4)."""
+    if place.site.vault is None or heart.memory.brake.engaged:
+        return 0, 0
+    forgotten = forget(place.site, (), place.policy())
+    pruned = prune(place.site, timedelta(days=place.settings.trash_days))
+    return len(forgotten.forgotten), pruned.bytes_freed + pruned.quarantine_freed
+
+
+def _space(site: Site, now: datetime) -> list[SpaceRow]:
+    store = site.store.space()
+    rows = [SpaceRow(at=now, of="store", device=_device(site, "store"), total=store.total, free=store.free)]
+    if site.vault is not None:
+        vault = site.vault.space()
+        rows.append(SpaceRow(at=now, of="vault", device=_device(site, "vault"), total=vault.total, free=vault.free))
+    return rows
+
+
+def _device(site: Site, of: str) -> str:
+    identity = site.store.identity() if of == "store" or site.vault is None else site.vault.identity
+    return identity.mount_source or str(identity.device)
+
+
+# Scrub.
+
+
+def scrub(heart: Heart, job: Job, of: str, since: timedelta) -> Report:
+    """The next slice of a pass, calmly; where it finds damage, all that lies near it is read at once."""
+    idle_io()
+    with opened(heart, job) as place:
+        site, settings = place.site, place.settings
+        total = _total(site, of)
+        wished = settings.scrub_store if of == "store" else settings.scrub_vault
+        period = period_of(wished, heart.memory.known.damaged_at, heart.clock.now())
+        part = plan_slice(total, since, period, settings.scrub_rate)
+        site.reading.pace = Pace(heart.clock, part.rate)
+        percent = max(0.001, min(100.0, part.bytes * 100 / total)) if total else 100.0
+        began = heart.clock.monotonic()
+        report = _check(site, of, percent)
+        seconds = heart.clock.monotonic() - began
+        heart.record([_row(site, of, report, seconds, heart.clock.now())])
+        _near(heart, site, of, report)
+    return report
+
+
+def _check(site: Site, of: str, percent: float) -> Report:
+    check = verify if of == "store" else verify_vault
+    return check(site, (), Level.SAMPLE, sample_percent=percent)
+
+
+def _total(site: Site, of: str) -> int:
+    if of == "store":
+        return sum(stat.file.size for stat in site.store.inventory().blobs.values())
+    return sum(stat.file.size for stat in site.vault.objects().values()) if site.vault is not None else 0
+
+
+def _near(heart: Heart, site: Site, of: str, report: Report) -> None:
+    """Errors come in clusters (research/features.md names the field studies): read the rest of what is near at once."""
+    names = tuple(verdict.name for verdict in report.damaged)
+    if not names:
+        return
+    heart.memory.set_known(msgspec.structs.replace(heart.memory.known, damaged_at=heart.clock.now()))
+    site.reading.pace = Pace(heart.clock, 0)
+    if of == "store":
+        verify(site, names, Level.FULL)
+    elif not heart.memory.brake.engaged:
+        repair_vault(site, names)
+
+
+def _row(site: Site, of: str, report: Report, seconds: float, now: datetime) -> ScrubRow:
+    found = sum(1 for verdict in report.models for finding in verdict.findings if finding.damage)
+    device = _device(site, of)
+    return ScrubRow(at=now, of=of, device=device, bytes=report.bytes_read, seconds=round(seconds, 3), damaged=found)
+
+
+def of_task(name: str) -> str:
+    """Which folder a scrub task is about."""
+    return "store" if name == SCRUB_STORE else "vault"
+
+
+def failures(kind: str, error: str) -> Iterable[Condition]:
+    """A piece of recurring work that failed is a trouble of its own, until the same work succeeds."""
+    if error:
+        yield Condition(
+            kind=Kind.MAINTENANCE, subject=kind, detail=error, next="see what it says: modelward guard --once --verbose"
+        )
+
+
+def rehearse(heart: Heart, job: Job) -> object:
+    """A drill, and its times in the journal."""
+    from modelward.services.drill import drill  # once a week
+
+    with opened(heart, job) as place:
+        report = drill(place.site, Path(place.settings.state), reserve=place.settings.reserve)
+        heart.record(
+            [
+                DrillRow(
+                    at=heart.clock.now(),
+                    model=str(report.model),
+                    snapshot=report.snapshot,
+                    bytes=report.bytes,
+                    restore_seconds=report.restore_seconds,
+                    verify_seconds=report.verify_seconds,
+                    ok=report.ok,
+                    why=report.why,
+                )
+            ]
+        )
+        if not report.ok:
+            raise ModelwardError(f"the rehearsed restore failed: {report.why}", thing=report.model)
+    return report

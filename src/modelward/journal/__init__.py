@@ -1,0 +1,1 @@
+"""The journal: the host's history in SQLite, behind the Journal port."""

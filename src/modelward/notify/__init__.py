@@ -1,0 +1,1 @@
+"""The channels that notices go through, one file for each kind."""

@@ -1,0 +1,181 @@
+"""Serve one file by FUSE and log what is written to it and when it is flushed: a disk whose power can be cut anywhere.
+
+The kernel's protocol itself (linux/fuse.h, version 7.31), in a process of its own, so that no library is needed and
+the loop device above it can never wait for the process that waits for the loop device. Run as a program it serves;
+imported it replays.
+"""
+
+import ctypes
+import errno
+import os
+import random
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+_IN = struct.Struct("<IIQQIIII")
+_OUT = struct.Struct("<IiQ")
+_RECORD = struct.Struct("<cQQ")  # W or F, offset, length
+_LOOKUP, _GETATTR, _SETATTR, _OPEN, _READ, _WRITE = 1, 3, 4, 14, 15, 16
+_STATFS, _RELEASE, _FSYNC, _FLUSH, _INIT, _OPENDIR, _RELEASEDIR = 17, 18, 20, 25, 26, 27, 29
+_FORGET, _INTERRUPT, _BATCH_FORGET, _DESTROY = 2, 36, 42, 38
+_MOST = 1 << 20
+_BLOCK = 4096
+_FILE = 2
+NAME = "disk"
+
+
+class Entry(NamedTuple):
+    """A write (offset and data) or a flush (data is None); ``at`` is where in the log it ends."""
+
+    offset: int
+    data: bytes | None
+    at: int
+
+
+class Server:
+    """Answers the kernel; ``image`` is the file behind, ``log`` what happened to it."""
+
+    def __init__(self, fd: int, image: int, log: int) -> None:
+        self._fd, self._image, self._log = fd, image, log
+        self._size = os.fstat(image).st_size
+
+    def serve(self) -> None:
+        """Until it is unmounted."""
+        while True:
+            try:
+                request = os.read(self._fd, _MOST + 8192)
+            except OSError as error:
+                if error.errno == errno.ENODEV:
+                    return
+                if error.errno in (errno.EINTR, errno.ENOENT, errno.EAGAIN):
+                    continue
+                raise
+            length, opcode, unique, node, *_ = _IN.unpack_from(request)
+            if opcode in (_FORGET, _BATCH_FORGET, _INTERRUPT):
+                continue
+            code, answer = self._answer(opcode, node, request[_IN.size : length])
+            os.write(self._fd, _OUT.pack(_OUT.size + len(answer), -code, unique) + answer)
+            if opcode == _DESTROY:
+                return
+
+    def _answer(self, opcode: int, node: int, body: bytes) -> tuple[int, bytes]:
+        match opcode:
+            case 26:
+                flags = (1 << 5) | (1 << 22)  # big writes, and as many pages as we say
+                return 0, struct.pack("<IIIIHHIIHHI28x", 7, 31, 1 << 16, flags, 16, 12, _MOST, 1, _MOST >> 12, 0, 0)
+            case 1:
+                found = body.rstrip(b"\0").decode() == NAME
+                return (0, struct.pack("<QQQQII", _FILE, 0, 60, 60, 0, 0) + self._attributes(_FILE)) if found else (2, b"")
+            case 3 | 4:
+                return 0, struct.pack("<QII", 60, 0, 0) + self._attributes(node)
+            case 14 | 27:
+                return 0, struct.pack("<QII", 1, 0, 0)
+            case 15:
+                _, offset, size = struct.unpack_from("<QQI", body)
+                return 0, os.pread(self._image, size, offset)
+            case 16:
+                return self._write(body)
+            case 20:
+                os.write(self._log, _RECORD.pack(b"F", 0, 0))
+                return 0, b""
+            case 17:
+                return 0, struct.pack("<QQQQQIIII24x", 1 << 20, 1 << 19, 1 << 19, 9, 9, _BLOCK, 255, _BLOCK, 0)
+            case 18 | 25 | 29 | 38:
+                return 0, b""
+        return errno.ENOSYS, b""
+
+    def _write(self, body: bytes) -> tuple[int, bytes]:
+        _, offset, size = struct.unpack_from("<QQI", body)
+        data = body[40 : 40 + size]
+        os.pwrite(self._image, data, offset)
+        os.writev(self._log, [_RECORD.pack(b"W", offset, size), data])
+        return 0, struct.pack("<II", size, 0)
+
+    def _attributes(self, node: int) -> bytes:
+        folder = node != _FILE
+        mode, size = (0o040700, 0) if folder else (0o100600, self._size)
+        return struct.pack("<QQQQQQIIIIIIIIII", node, size, size // 512, 0, 0, 0, 0, 0, 0, mode, 1 + folder, 0, 0, 0, _BLOCK, 0)
+
+
+def main() -> None:
+    """Serve ``image`` below the folder ``point``, and log to ``log``: the three arguments."""
+    point, image, log = sys.argv[1:4]
+    fd = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,max_read={_MOST}"
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"modelward-log", point.encode(), b"fuse", 0, options.encode()):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), point)
+    server = Server(
+        fd, os.open(image, os.O_RDWR), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    )
+    server.serve()
+
+
+@contextmanager
+def logged(base: Path, image: Path) -> Iterator[tuple[Path, Path]]:
+    """The file ``image`` served with a log, as the file and the log that it grows."""
+    point, log = base / "served", base / "log"
+    point.mkdir()
+    process = subprocess.Popen([sys.executable, __file__, str(point), str(image), str(log)])
+    try:
+        give_up = time.monotonic() + 60
+        while not (point / NAME).exists():
+            assert process.poll() is None, "the file system of the log did not start"
+            assert time.monotonic() < give_up, "the file system of the log does not answer"
+            time.sleep(0.02)
+        yield point / NAME, log
+    finally:
+        subprocess.run(["umount", "-l", str(point)], check=False, capture_output=True)
+        process.terminate()
+        process.wait(60)
+
+
+def entries(log: Path) -> list[Entry]:
+    """What the log says, in order."""
+    found, data, at = list[Entry](), log.read_bytes(), 0
+    while at + _RECORD.size <= len(data):
+        kind, offset, length = _RECORD.unpack_from(data, at)
+        at += _RECORD.size
+        content = data[at : at + length] if kind == b"W" else None
+        at += length
+        found.append(Entry(offset, content, at))
+    return found
+
+
+def replay(log: list[Entry], image: Path, cut: int, rng: random.Random) -> int:
+    """Make ``image`` what a power cut behind the ``cut``-th entry can leave; returns how many writes were lost.
+
+    All that was flushed is there. Of what was written since the last flush any part is, in any order, each write whole,
+    lost, or only some of its 4 KiB blocks.
+    """
+    last = max((number for number in range(cut) if log[number].data is None), default=-1)
+    lost = 0
+    with image.open("r+b") as file:
+        for entry in log[:last]:
+            _put(file.fileno(), entry.offset, entry.data or b"")
+        loose = [entry for entry in log[last + 1 : cut] if entry.data is not None]
+        rng.shuffle(loose)
+        share = rng.choice((0.0, 0.3, 0.7, 0.95, 1.0))
+        for entry in loose:
+            whole = rng.random() < share
+            lost += not whole
+            blocks = range(0, len(entry.data or b""), _BLOCK)
+            torn = not whole and rng.random() < 0.3
+            for start in blocks:
+                if whole or (torn and rng.random() < 0.5):
+                    _put(file.fileno(), entry.offset + start, (entry.data or b"")[start : start + _BLOCK])
+    return lost
+
+
+def _put(fd: int, offset: int, data: bytes) -> None:
+    os.pwrite(fd, data, offset)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Hostile input of every kind: no open outside the roots, every parser gives a value or a typed error, no edit is missed."""
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from modelward.vault.audit import Head, entry, faults
+from tests.campaign.corpus import bundles, digests, links, manifests, names
+from tests.campaign.fuzz import SEEDS, TARGETS, one
+from tests.campaign.plan import ROOT, Run, limited
+
+BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
+_OPENED = re.compile(r"open(?:at)?2?\(.*?, ([A-Z_|]+)[^)]*\) = \d+<([^>]*)>")
+_WRITES = ("O_WRONLY", "O_RDWR", "O_CREAT")
+
+
+def test_the_corpus_is_large_enough(tmp_path: Path) -> None:
+    """Three hundred attacks at the least."""
+    assert sum(1 for _ in chain(names(), digests(), manifests(), links(), bundles(tmp_path))) >= 300
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace on PATH")
+@limited(little=1, share=0.3)
+def test_no_open_outside_the_roots(tmp_path: Path, run: Run) -> None:
+    """The trace shows no file opened but in store, vault and where programs lie, and nothing of it is written (T1)."""
+    step = 24 if run.cases else 1
+    for number in run.numbers():
+        outside = tmp_path / str(number) / "outside"
+        outside.mkdir(parents=True)
+        (outside / "secret").write_text("secret")
+        (outside / "lock").write_text("")
+        base, trace = tmp_path / str(number) / "base", tmp_path / str(number) / "trace"
+        with run.case(number):
+            attack = [sys.executable, "-m", "tests.campaign.attacker", str(base), str(number % step), str(step)]
+            done = subprocess.run(
+                ["strace", "-f", "-qq", "-y", "-e", "trace=open,openat,openat2", "-o", str(trace), *attack],
+                cwd=ROOT,
+                env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr[-3000:]
+            run.figures.update(Counter(json.loads(done.stdout)))
+            assert strange(trace, base) == []
+            assert {path.name for path in outside.iterdir()} == {"secret", "lock"}
+            assert (outside / "secret").read_text() == "secret"
+        if not run.cases:
+            break
+
+
+def strange(trace: Path, base: Path) -> list[str]:
+    """What was opened, after the attacks began, outside the base and outside of where programs read."""
+    lines = trace.read_text(errors="replace").splitlines()
+    begin = next(number for number, line in enumerate(lines) if f"<{base}/begin>" in line)
+    reads = (sys.prefix, sys.base_prefix, str(ROOT), "/proc/", "/sys/", "/usr/", "/lib", "/etc/ld.so.cache", "/dev/")
+    temporary = tempfile.gettempdir()
+    found = []
+    for line in lines[begin:]:
+        opened = _OPENED.search(line)
+        if opened is None:
+            continue
+        flags, path = opened[1], opened[2]
+        inside = path.startswith(f"{base}/") or path == str(base)
+        scratch = path.startswith(f"{temporary}/modelward-") or (path.startswith(f"{temporary}/tmp") and "/outside" not in path)
+        writes = any(flag in flags for flag in _WRITES)
+        if not inside and not scratch and (writes and not path.startswith("/dev/") or not path.startswith(reads)):
+            found.append(line)
+    return found
+
+
+@limited(little=400, share=0.2)
+def test_parsers_with_mutated_input(run: Run) -> None:
+    """Each parser with mutations of good input: a value or an error of ours, within a second."""
+    for number in run.numbers():
+        rng = run.rng(number)
+        name = sorted(TARGETS)[number % len(TARGETS)]
+        data = mutated(rng.choice(SEEDS[name]), rng)
+        with run.case(number, (name, data[:200])):
+            began = time.process_time()
+            run.figures[f"{name}: {one(name, data)}"] += 1
+            assert time.process_time() - began < 1.0
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """A few changes: bits, bytes, pieces cut, doubled, swapped, and what parsers dislike."""
+    spices = (b"\0", b"\xff", b"[" * 2000, b'{"a":' * 500, b"9" * 500, b"-1", b"1e999", b"..", b"/", b"\n", b"\xed\xa0\x80", b'"', b"\\u0000")
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(data) + 1)
+        match rng.randrange(6):
+            case 0 if data:
+                at %= len(data)
+                data = data[:at] + bytes([data[at] ^ (1 << rng.randrange(8))]) + data[at + 1 :]
+            case 1:
+                data = data[:at] + data[at + rng.randint(1, 30) :]
+            case 2:
+                data = data[:at] + data[at : at + 40] * rng.randint(2, 60) + data[at:]
+            case 3:
+                data = data[:at] + rng.choice(spices) + data[at:]
+            case 4:
+                data = data[:at] + rng.randbytes(rng.randint(1, 40)) + data[at:]
+            case _:
+                data = data[:at] + rng.choice(spices) + data[at + rng.randint(1, 9) :]
+    return data
+
+
+@limited(little=1, share=0.3)
+def test_parsers_under_atheris(tmp_path: Path, run: Run) -> None:
+    """Each parser guided by coverage; only the campaign has the time, the ordinary suite sees that a target starts."""
+    pytest.importorskip("atheris", reason="no atheris")
+    names = sorted(TARGETS) if not run.cases else ["digest"]
+    seconds = max(2, int(run.seconds / len(names)))
+    for number, name in enumerate(names):
+        folder = tmp_path / f"corpus {number}"
+        folder.mkdir()
+        for place, data in enumerate(SEEDS[name]):
+            (folder / str(place)).write_bytes(data)
+        with run.case(number, name):
+            limits = ["-max_total_time=%d" % seconds, f"-seed={run.seed}", "-timeout=5", "-rss_limit_mb=1024"]
+            limits = ["-runs=200", *limits[1:]] if run.cases else limits
+            done = subprocess.run(
+                [sys.executable, "-m", "tests.campaign.fuzz", name, *limits, f"-artifact_prefix={tmp_path}/", str(folder)],
+                cwd=ROOT,
+                env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+            runs = re.findall(r"(?:Done|#)\s*(\d+)", done.stderr)
+            run.figures[f"{name}: inputs"] += int(runs[-1]) if runs else 0
+
+
+@limited(little=150, share=0.2)
+def test_a_log_that_was_edited(run: Run) -> None:
+    """Every edit, drop, reorder, insertion and cut of the audit log is found (A1)."""
+    for number in run.numbers():
+        with run.case(number) as rng:
+            lines, head = log_of(rng)
+            kind, edited, anchor = edit(lines, head, rng)
+            assert faults(lines, head) == (), "the log is good before"
+            assert faults(edited, anchor), kind
+            run.figures[kind] += 1
+
+
+def log_of(rng: random.Random) -> tuple[list[bytes], Head]:
+    """A log of some entries, with its head."""
+    head, lines = Head(), list[bytes]()
+    for number in range(rng.randint(2, 12)):
+        keys = {"model": f"model{rng.randrange(5)}", "bytes": rng.randrange(1 << 40), "note": "ä \u2028 \"x\""}
+        line, head = entry(head, BEGIN + timedelta(minutes=number), rng.choice(("backup", "repair", "forget")), keys)
+        lines.append(line.rstrip(b"\n"))
+    return lines, head
+
+
+def edit(lines: list[bytes], head: Head, rng: random.Random) -> tuple[str, list[bytes], Head]:
+    """One edit of the log."""
+    edited, at = list(lines), rng.randrange(len(lines))
+    match rng.randrange(6):
+        case 0:
+            place = rng.randrange(len(edited[at]))
+            flipped = bytearray(edited[at])
+            flipped[place] ^= 1 << rng.randrange(8)
+            edited[at] = bytes(flipped)
+            return "bit flipped", edited, head
+        case 1:
+            del edited[at]
+            return "line dropped", edited, head
+        case 2:
+            other = (at + rng.randrange(1, len(edited))) % len(edited)
+            edited[at], edited[other] = edited[other], edited[at]
+            return "lines swapped", edited, head
+        case 3:
+            edited.insert(at, edited[rng.randrange(len(edited))])
+            return "line doubled", edited, head
+        case 4:
+            return "cut at the end", edited[: rng.randrange(len(edited))], head
+        case _:
+            # A forger who knows the form rewrites the rest of the chain; the anchored head gives it away.
+            before = json.loads(edited[at - 1]) if at else {"seq": 0, "hash": Head().hash}
+            made = Head(seq=before["seq"], hash=before["hash"])
+            edited = edited[:at]
+            for number in range(at, len(lines)):
+                line, made = entry(made, BEGIN + timedelta(minutes=number), "forged", {})
+                edited.append(line.rstrip(b"\n"))
+            return "chain forged anew", edited, head

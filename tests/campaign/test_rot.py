@@ -1,0 +1,267 @@
+"""Random damage of every class of object: found by a full verify, healed where a good source is, said where none is."""
+
+import fcntl
+import os
+import random
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from modelward.domain.codec import decode
+from modelward.domain.errors import BadManifest, ModelwardError, VaultUnreadable
+from modelward.domain.finding import Unreadable
+from modelward.domain.manifest import Manifest
+from modelward.domain.reading import Level
+from modelward.domain.snapshot import Snapshot
+from modelward.services.backup import backup
+from modelward.services.repair import repair
+from modelward.services.repair_vault import repair_vault
+from modelward.services.retention import prune
+from modelward.services.verify import verify
+from modelward.services.verify_vault import verify_vault
+from modelward.testing import FakeStore, corrupt
+from tests.campaign.plan import Run, limited
+from tests.campaign.world import CHUNK, LLAMA, SOLO, World, mapped, sha256
+from tests.faults.test_file_systems import mounted
+from tests.places import Place
+
+
+@pytest.fixture
+def world(quick: Path) -> Iterator[World]:
+    """The world, with every large file of it mapped by another process and warm in the cache."""
+    world = World(quick)
+    large = [path for path, data in (world.store | world.vault).items() if len(data) > CHUNK]
+    with mapped(*large):
+        yield world
+
+
+def blob_in_store(world: World, rng: random.Random) -> str:
+    """A blob of a model that is backed up: found, and healed from the vault to the bit."""
+    damage = corrupt.random_damage(rng.choice(world.blobs), rng)
+    assert verify(world.place.site(), (), Level.FULL).exit_code == 1, damage
+    assert repair(world.place.site(), ()).exit_code == 0, damage
+    assert not world.differing(), damage
+    return damage.kind
+
+
+def manifest_in_store(world: World, rng: random.Random) -> str:
+    """A manifest: found and healed, unless what is there says the same in other white space."""
+    path = rng.choice(world.manifests)
+    damage = corrupt.random_damage(path, rng)
+    if verify(world.place.site(), (), Level.FULL).exit_code == 0:
+        assert same_words(path.read_bytes(), world.store[path]), damage
+        return f"{damage.kind} without effect"
+    assert repair(world.place.site(), ()).exit_code == 0, damage
+    assert not world.differing(), damage
+    return damage.kind
+
+
+def same_words(now: bytes, before: bytes) -> bool:
+    """Whether two manifests name the same blobs."""
+    try:
+        return Manifest.parse(now).blobs == Manifest.parse(before).blobs
+    except BadManifest:
+        return False
+
+
+def object_in_vault(world: World, rng: random.Random) -> str:
+    """A blob, chunk list, manifest, wrapper or the empty config of the vault: found, and healed from the store."""
+    damage = corrupt.random_damage(rng.choice(list(world.vault)), rng)
+    assert verify_vault(world.place.site(), (), Level.FULL).exit_code in (1, 3), damage
+    assert repair_vault(world.place.site(), ()).exit_code == 0, damage
+    assert not world.differing(), damage
+    return damage.kind
+
+
+def swapped(world: World, rng: random.Random) -> str:
+    """Two blobs have each other's bytes, in the store or in the vault."""
+    if rng.random() < 0.5:
+        first, second = rng.sample(world.blobs, 2)
+        corrupt.swap(first, second)
+        assert verify(world.place.site(), (), Level.FULL).exit_code == 1, (first, second)
+        assert repair(world.place.site(), ()).exit_code == 0, (first, second)
+    else:
+        first, second = rng.sample(list(world.vault), 2)
+        corrupt.swap(first, second)
+        assert verify_vault(world.place.site(), (), Level.FULL).exit_code in (1, 3), (first, second)
+        assert repair_vault(world.place.site(), ()).exit_code == 0, (first, second)
+    assert not world.differing(), (first, second)
+    return "swap"
+
+
+def in_both(world: World, rng: random.Random) -> str:
+    """Store and vault have damage in one blob: in different chunks both heal, in the same one neither is touched."""
+    blob = max(world.blobs, key=lambda path: len(world.store[path]))
+    here, there = rng.randrange(3), rng.randrange(3)
+    corrupt.garble(blob, here * CHUNK + 5, rng.randint(1, 4000), rng.getrandbits(32))
+    corrupt.garble(world.copy_of(blob), there * CHUNK + 7, rng.randint(1, 4000), rng.getrandbits(32))
+    bad = {path: path.read_bytes() for path in (blob, world.copy_of(blob))}
+    report = repair(world.place.site(), ())
+    if here != there:
+        assert report.exit_code == 0, (here, there)
+        assert repair_vault(world.place.site(), ()).exit_code == 0, (here, there)
+        assert not world.differing(), (here, there)
+        return "both, apart"
+    assert report.exit_code == 3, (here, there)
+    assert any("no source" in action.error for action in report.actions) or report.unhealed
+    assert repair_vault(world.place.site(), ()).exit_code == 3
+    assert {path: path.read_bytes() for path in bad} == bad, "what cannot be healed is left as it was"
+    return "both, in one place: not repairable"
+
+
+def without_source(world: World, rng: random.Random) -> str:
+    """Damage in a blob that nobody else has: found, said to be beyond repair, and nothing is published."""
+    path = rng.choice(world.alone)
+    damage = corrupt.random_damage(path, rng)
+    before = path.read_bytes() if path.exists() else None
+    assert verify(world.place.site(), (), Level.FULL).exit_code == 3, damage
+    report = repair(world.place.site(), ())
+    if damage.kind == "extend":
+        assert (report.exit_code, world.differing()) == (0, []), "what is too long is healed out of itself"
+        return "extend: healed out of itself"
+    assert report.exit_code == 3, damage
+    assert [left.model for left in report.unhealed] == [SOLO], damage
+    assert (path.read_bytes() if path.exists() else None) == before, damage
+    assert not world.wrong(path), damage
+    return f"{damage.kind}: not repairable"
+
+
+def unreadable_sector(world: World, rng: random.Random) -> str:
+    """The disk gives an error for a few pages of a file of the store: found as such, healed into a new file."""
+    blob = max(world.blobs, key=lambda path: len(world.store[path]))
+    inode, chunk = blob.stat().st_ino, rng.randrange(3)
+    with bad_sector(inode, chunk * CHUNK + 4096 * rng.randrange(1 if chunk == 2 else 256)):
+        report = verify(world.place.site(), (LLAMA,), Level.FULL)
+        assert any(isinstance(found, Unreadable) for found in report.models[0].findings)
+        assert repair(world.place.site(), ()).exit_code == 0
+    assert blob.stat().st_ino != inode
+    assert not world.differing()
+    return "unreadable sector"
+
+
+@contextmanager
+def bad_sector(inode: int, at: int) -> Iterator[None]:
+    """Reads of a file that touch the byte ``at`` end in EIO."""
+    real = os.preadv
+
+    def preadv(fd: int, buffers: list[memoryview], offset: int) -> int:
+        if os.fstat(fd).st_ino == inode and offset <= at < offset + sum(map(len, buffers)):
+            raise OSError(5, "Input/output error")
+        return real(fd, buffers, offset)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modelward.scan.os.preadv", preadv)
+        yield
+
+
+def snapshot_record(world: World, rng: random.Random) -> str:
+    """A record of the vault: every verb names the file, or verify finds it, or it still names the same bytes."""
+    path = rng.choice(list(world.records))
+    damage = corrupt.random_damage(path, rng)
+    if damage.kind == "delete":
+        backup(world.place.site(), (decode(world.records[path], Snapshot).model,))
+        (new,) = set(path.parent.iterdir()) - set(world.records)
+        new.unlink()
+        return "record lost: the next backup records the version anew"
+    try:
+        found = {snapshot.id: snapshot for snapshot in world.place.site().the_vault().snapshots()}
+    except VaultUnreadable as error:
+        assert path.name in error.thing
+        return f"record, {damage.kind}: named"
+    snapshot = found[path.stem]
+    if all(text.encode() in world.records[path] for text in (snapshot.model, snapshot.wrapper, snapshot.manifest)):
+        return f"record, {damage.kind}: names the same bytes"
+    assert verify_vault(world.place.site(), (), Level.FULL).exit_code in (1, 3), damage
+    return f"record, {damage.kind}: found by verify"
+
+
+KINDS: tuple[tuple[Callable[[World, random.Random], str], int], ...] = (
+    (blob_in_store, 30),
+    (manifest_in_store, 10),
+    (object_in_vault, 25),
+    (swapped, 10),
+    (in_both, 8),
+    (without_source, 10),
+    (unreadable_sector, 4),
+    (snapshot_record, 3),
+)
+
+
+@limited(little=40, share=0.7)
+def test_random_damage(world: World, run: Run) -> None:
+    """100 % found, 100 % healed or said to be beyond repair, 0 wrong bytes published (V1, R1, R2, R3, W3)."""
+    kinds, weights = zip(*KINDS, strict=True)
+    for number in run.numbers():
+        with run.case(number) as rng:
+            (kind,) = rng.choices(kinds, weights)
+            run.figures[f"{kind.__name__}: {kind(world, rng)}"] += 1
+        world.mend()
+        world.place.clock.advance(minutes=1)
+
+
+@limited(little=20, share=0.2)
+def test_no_false_alarm(world: World, run: Run) -> None:
+    """A full verify of undamaged store and vault finds nothing, whatever the threads and the way of reading."""
+    for number in run.numbers():
+        with run.case(number) as rng:
+            world.place.threads = rng.randint(1, 8)
+            assert verify(world.place.site(), (), Level.FULL).exit_code == 0
+            assert verify_vault(world.place.site(), (), Level.FULL).exit_code == 0
+            run.figures["clean verifies"] += 2
+        world.place.clock.advance(minutes=1)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount loop devices")
+@limited(little=3, share=0.1)
+def test_rot_below_the_cache(tmp_path: Path, run: Run) -> None:
+    """Bytes that change on the disk, below a warm cache and below a file that is mapped, are found and healed (V1)."""
+    with mounted("ext4", tmp_path) as point:
+        place = Place(tmp_path / "place")
+        place.base.mkdir()
+        place.store.symlink_to(point)
+        FakeStore(point).add_model("llama3", random.Random(3).randbytes(3 * CHUNK + 5), template=b"{{ .Prompt }}")
+        backup(place.site(), ())
+        weights = max(point.glob("blobs/*"), key=lambda path: path.stat().st_size)
+        for number in run.numbers():
+            place.clock.advance(minutes=1)
+            with run.case(number) as rng, mapped(weights):
+                rot_on_disk(weights, tmp_path / "disk.img", rng)
+                assert sha256(weights) == weights.name.removeprefix("sha256-"), "the cache still shows what was there"
+                assert verify(place.site(), (), Level.FULL).exit_code == 1
+                run.figures["found below a warm, mapped cache"] += 1
+                assert repair(place.site(), ()).exit_code == 0
+            place.clock.advance(minutes=1)
+            assert verify(place.site(), (), Level.FULL).exit_code == 0
+            prune(place.site(), timedelta(days=1))
+
+
+def rot_on_disk(path: Path, image: Path, rng: random.Random) -> None:
+    """Change some bytes of a file where they lie in the image of its file system, past every cache of the file."""
+    subprocess.run(["sync", "-f", str(path)], check=True)
+    path.read_bytes()
+    with path.open("rb") as file:
+        block = rng.randrange(path.stat().st_size // 1024)
+        (place,) = struct.unpack("i", fcntl.ioctl(file.fileno(), 1, struct.pack("i", block)))  # FIBMAP of linux/fs.h
+    size = os.statvfs(path).f_bsize
+    assert place
+    with image.open("r+b") as disk:
+        disk.seek(place * size + rng.randrange(size))
+        old = disk.read(1)
+        disk.seek(-1, os.SEEK_CUR)
+        disk.write(bytes([old[0] ^ (1 << rng.randrange(8))]))
+        disk.flush()
+        os.fsync(disk.fileno())
+
+
+def test_a_record_that_lies_is_not_believed(world: World) -> None:
+    """A record whose words were changed to others of the same form does not pass for a record (S1)."""
+    path = next(path for path, data in world.records.items() if b"library/twin" in data)
+    corrupt.flip_bit(path, world.records[path].index(b"library/twin") + 9, 0)
+    with pytest.raises(ModelwardError, match="record"):
+        world.place.site().the_vault().snapshots()
