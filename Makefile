@@ -17,6 +17,8 @@ apt_install = apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq i
 PYTHON ?= $(eval PYTHON := $(shell $(find_python)))$(PYTHON)
 ARGS ?=
 BUDGET ?= 600
+PART ?=
+SEED ?=
 
 .PHONY: help run test lint bench campaign docs lock clean peers
 
@@ -24,8 +26,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  ARGS=... is handed on; PYTHON=... chooses the interpreter for $(VENV)"
 
-run: $(VENV)/.ready ## protect this machine's models, or a practice store where there are none
-	@$(BIN)/modelward run --practice practice $(ARGS)
+run: $(VENV)/.ready ## protect this machine's models, or a practice store where there are none, until Ctrl-C
+	@$(BIN)/modelward run --practice practice $(ARGS); exec $(BIN)/modelward guard --practice practice $(ARGS)
 
 test: $(VENV)/.ready peers ## run the tests
 	@$(BIN)/python -m pytest -n auto -m "not campaign" $(ARGS)
@@ -39,11 +41,12 @@ lint: $(VENV)/.ready ## check style, types and layers
 bench: $(VENV)/.ready ## measure speed beside the peers that are installed
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-campaign: $(VENV)/.ready ## run the slow tests for BUDGET seconds
-	@MODELWARD_CAMPAIGN_BUDGET="$(BUDGET)" $(BIN)/python -m pytest -m campaign $(ARGS)
+campaign: $(VENV)/.ready ## run the slow tests for BUDGET seconds, or one PART of the campaign (SEED=... repeats)
+	@MODELWARD_CAMPAIGN_BUDGET="$(BUDGET)" MODELWARD_CAMPAIGN_PART="$(PART)" MODELWARD_CAMPAIGN_SEED="$(SEED)" \
+		$(BIN)/python -m pytest -s -m campaign $(if $(PART),tests/campaign/test_$(PART).py) $(ARGS)
 
 docs: $(VENV)/.ready ## write what docs/ and deploy/ say of the program from the program
-	@for page in reference settings picture; do $(BIN)/python -m scripts.$$page || exit 1; done
+	@for page in reference settings api_reference picture; do $(BIN)/python -m scripts.$$page || exit 1; done
 
 lock: $(VENV)/.ready ## resolve requirements/*.in again (ARGS=--upgrade for newer versions)
 	@$(LOCK) $(ARGS) requirements/run.in --output-file requirements/run.txt
@@ -72,7 +75,8 @@ $(VENV)/.ready: $(VENV)/.packages pyproject.toml
 
 # Programs that some tests need beside ours; without them those tests are skipped and say why.
 peers:
-	@missing=; for pair in skopeo:skopeo docker-registry:docker-registry mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs; do \
+	@missing=; for pair in skopeo:skopeo docker-registry:docker-registry mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs \
+		chromium:chromium promtool:prometheus shellcheck:shellcheck strace:strace; do \
 		command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; done; \
 	if [ -n "$$missing" ] && $(root_on_debian); then \
 		echo "Installing what some tests need:$$missing"; \

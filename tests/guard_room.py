@@ -25,6 +25,7 @@ from modelward.guard.loop import Guard
 from modelward.guard.memory import Memory
 from modelward.guard.probing import Prober
 from modelward.ports import Progress
+from modelward.services.forecast import Known
 from modelward.testing import FakeStore, IdleRuntime
 from modelward.testing.journal import MemoryJournal
 from tests.places import Place
@@ -83,7 +84,7 @@ class Room:
         """Start the guard anew, on the journal that the one before left."""
         clock, log = self.place.clock, self.place.notes
         self.board = Board()
-        self.jobs = Jobs(clock, log, self.journal, self.board.touch)
+        self.jobs = Jobs(clock, log, self.journal, self.board.stir)
         rules = Rules(
             pending=self.settings.alert_pending, group=self.settings.alert_group, reminder=timedelta(hours=24)
         )
@@ -116,7 +117,9 @@ class Room:
             raise self.fails
         site = replace(self.place.site(make_vault=create_vault), progress=progress, cause=cause)
         site.reading.stop, site.reading.progress = stop, progress
-        yield SimpleNamespace(settings=self.settings, site=site, policy=lambda: Policy(keep_last=5))
+        yield SimpleNamespace(
+            settings=self.settings, site=site, policy=lambda: Policy(keep_last=5), known_to_forecasts=Known
+        )
 
     # What a test looks at.
 

@@ -68,7 +68,11 @@ class Program:
     def run(self, *words: str, **more: str) -> Ran:
         """Run it to its end; a traceback fails the test, whatever was asked."""
         with self.start(*words, **more) as process:
-            out, err = process.communicate(timeout=60)
+            try:
+                out, err = process.communicate(timeout=120)
+            except subprocess.TimeoutExpired:
+                process.kill()  # leaving the block waits for its end
+                raise
         assert "Traceback" not in out + err, err
         assert "internal error" not in err, err
         return Ran(process.returncode, out, err)

@@ -622,6 +622,27 @@ def test_a_file_that_cannot_be_opened_to_patch(two: Two, monkeypatch: pytest.Mon
     assert isinstance(problem, WriteFailed)
 
 
+def test_every_refusal_to_read_says_what_to_do(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that died, something else than a file, a file that is too large, nothing at all: each has a next step."""
+
+    def dead(*_: object, **__: object) -> os.stat_result:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    two.path("large").write_bytes(b"xx")
+    two.path("folder").mkdir()
+    two.path("link").symlink_to("large")
+    tries: list[Callable[[], object]] = [partial(two.target.open_file, name) for name in ("none", "folder", "link")]
+    tries += [partial(two.target.read, "large", 1), partial(append, two.target, "folder", b"x")]
+    for work in tries:
+        with pytest.raises(ModelwardError) as caught:
+            work()
+        assert caught.value.next_step, caught.value
+    system = SimpleNamespace(**vars(os) | {"stat": dead})
+    died = under(monkeypatch, system, lambda: two.target.stat("large"))
+    assert isinstance(died, ReadFailed)
+    assert "drive" in died.next_step
+
+
 def test_entries_and_names(two: Two) -> None:
     """Names are sorted; entries say what they are without being opened."""
     for name in ("b", "a"):

@@ -204,9 +204,10 @@ def open_settings(
         path, place = Path(settings.vault), _place(settings, wish, stack)
         _keep_apart(place, path)
         store = _store(place, settings, clock, create=wish.create_store)
-        ledgers = FolderLedgers(LocalVault.receipts_path(path), clock)
+        receipts = LocalVault.receipts_path(path)
+        ledgers = FolderLedgers(receipts, clock, home=receipts.parent)
         vault = _vault(path, ledgers, reading, settings, wish)
-        receipts = LocalVault.receipts_path(path) if vault is not None else _own_ledgers(path)
+        receipts = receipts if vault is not None else _own_ledgers(path)
         ledgers = ledgers if vault is not None else FolderLedgers(receipts, clock)
         registry = stack.enter_context(closing(_registry(settings, clock))) if settings.upstream else None
         sources: list[Source] = [VaultSource(vault, ledgers)] if vault is not None else []

@@ -3,7 +3,7 @@
 import http.client
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -145,8 +145,8 @@ class Client:
         with self._open(method, path, body, headers) as response:
             return Answer(response.status, _headers(response), response.read(_MOST))
 
-    def events(self, path: str) -> Iterator[Event]:
-        """The events of a stream below ``/api/v1``, until the guard ends it."""
+    def events(self, path: str) -> Generator[Event, None, None]:
+        """The events of a stream below ``/api/v1``, until the guard ends it, or the caller by ``close``."""
         with self._open("GET", BASE + path, None, {"accept": "text/event-stream"}) as response:
             if response.status >= 400:
                 raise _problem(Answer(response.status, _headers(response), response.read(_MOST)))

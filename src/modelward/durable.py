@@ -40,6 +40,7 @@ _O_DIRECT = getattr(os, "O_DIRECT", 0)
 _O_PATH = getattr(os, "O_PATH", 0)
 _FICLONE = 0x40049409  # linux/fs.h
 _PAGE = 4096
+_MOVE = "see what it is, and move it away"
 _serial = count()
 
 
@@ -97,7 +98,7 @@ class Folder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ReadFailed(_text(error), thing=f"{self.path}/{name}") from error
+            raise ReadFailed(_text(error), thing=f"{self.path}/{name}", next_step=_advice(error)) from error
 
     def open_file(self, name: str) -> int:
         """A descriptor to read a plain file; raises BlobMissing or NotARegularFile."""
@@ -121,7 +122,7 @@ class Folder:
                 raise
         if not stat.S_ISREG(mode):
             os.close(fd)
-            raise NotARegularFile(f"a {kind_of(mode)}, not a plain file", thing=path)
+            raise NotARegularFile(f"a {kind_of(mode)}, not a plain file", thing=path, next_step=_MOVE)
         return fd
 
     def read(self, name: str, limit: int) -> bytes:
@@ -133,7 +134,7 @@ class Folder:
         finally:
             os.close(fd)
         if len(data) > limit:
-            raise ReadFailed(f"more than {limit:,} bytes", thing=f"{self.path}/{name}")
+            raise ReadFailed(f"more than {limit:,} bytes", thing=f"{self.path}/{name}", next_step=_MOVE)
         return data
 
     def sync(self) -> None:
@@ -543,10 +544,14 @@ def reading_errors(thing: object) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise BlobMissing("not there", thing=thing) from error
+        raise BlobMissing(
+            "not there", thing=thing, next_step="check the path, and whether its disk is mounted"
+        ) from error
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.EMLINK, errno.EISDIR):
-            raise NotARegularFile("a link or special file, not what it should be", thing=thing) from error
+            raise NotARegularFile(
+                "a link or special file, not what it should be", thing=thing, next_step=_MOVE
+            ) from error
         raise ReadFailed(_text(error), thing=thing, next_step=_advice(error)) from error
 
 
@@ -598,7 +603,7 @@ def _plain_size(fd: int, path: str) -> int:
     """The size of a log of ours; something else than a plain file under its name is refused (T1)."""
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode):
-        raise NotARegularFile(f"a {kind_of(found.st_mode)}, not a plain file", thing=path)
+        raise NotARegularFile(f"a {kind_of(found.st_mode)}, not a plain file", thing=path, next_step=_MOVE)
     return found.st_size
 
 

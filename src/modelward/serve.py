@@ -97,6 +97,14 @@ class Process:
         except UsageError:
             return "a store that is not there yet"
 
+    def reload(self) -> None:
+        """Take up changed settings; where alerts go is among them."""
+        self.present.reload(self.heart.log)
+        try:
+            self.post.use((LogNotifier(self.heart.log), *alert_channels(self.present.settings, self.heart.clock)))
+        except UsageError as error:
+            self.heart.log.say("reload_failed", error=str(error))
+
     def once(self) -> Round:
         """One round, without threads."""
         jobs = self.guard.once()
@@ -179,7 +187,7 @@ def _heart(present: Present, clock: SystemClock, log: GuardLog, journal: Journal
         log=log,
         journal=journal,
         board=board,
-        jobs=Jobs(clock, log, journal, board.touch),
+        jobs=Jobs(clock, log, journal, board.stir),
         alarm=Alarm(journal, clock, log, rules=lambda: rules_of(present.settings), deliver=post.post),
         memory=Memory(journal, log),
         opener=_opener(present),
@@ -296,20 +304,27 @@ def _served(stack: ExitStack, process: Process, clock: SystemClock) -> str:
     return running.address
 
 
-def run(process: Process) -> None:
-    """Guard until SIGTERM or SIGINT; SIGHUP reads the settings anew. Signals are the main thread's business."""
-    stop = threading.Event()
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        process.heart.log.say("stopping", signal=signal.Signals(number).name)
-        stop.set()
+def run(process: Process, stop: threading.Event) -> None:
+    """Guard until ``stop``. Signals are the main thread's business: SIGHUP reads the settings anew."""
 
     def reload(_number: int, _frame: FrameType | None) -> None:
-        process.present.reload(process.heart.log)
+        process.reload()
         process.guard.looking.wake("settings reloaded")
+
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, reload)
+    process.guard.run(stop)
+
+
+def stop_by_signal() -> threading.Event:
+    """What SIGTERM and SIGINT set; to be called before anything is opened, so that no signal is missed."""
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, reload)
-    process.guard.run(stop)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    return stop

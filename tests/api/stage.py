@@ -76,7 +76,7 @@ class Stage:
         self.notes = Notes()
         self.board = Board()
         self.journal = MemoryJournal()
-        self.jobs = Jobs(self.clock, self.notes, self.journal, self.board.touch)
+        self.jobs = Jobs(self.clock, self.notes, self.journal, self.board.stir)
         self.tokens = Tokens(self.place.base / "state", self.clock)
         self.gate = threading.Event()
         self.gate.set()

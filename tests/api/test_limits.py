@@ -81,10 +81,10 @@ def test_a_second_slow_head_on_a_kept_line_ends_too(stage: Stage, monkeypatch: p
     monkeypatch.setattr(serving, "_HEAD_SECONDS", 0.5)
     with stage.serving() as running, line_to(running) as line:
         host = running.address.removeprefix("http://").encode()
-        line.sendall(b"GET /livez HTTP/1.1\r\nHost: " + host + b"\r\n\r\nGET /li")
-        answer = read_all(line)
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert answer.count(b"HTTP/1.1") == 1
+        line.sendall(b"GET /livez HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+        assert line.recv(65_536).startswith(b"HTTP/1.1 200")
+        line.sendall(b"GET /li")
+        assert b"HTTP/1.1" not in read_all(line)
 
 
 @pytest.mark.parametrize("raw", [b"\x00\x01\x02\r\n\r\n", b"GET / HTTP/x\r\n\r\n", b"G" * 70_000, b"GET /\r\n\r\n"])
@@ -162,7 +162,7 @@ def test_event_streams_are_bounded_and_given_back(stage: Stage) -> None:
         assert decode(answer.body, Problem).next_step
         held.pop().close()
         for _ in range(200):
-            stage.board.touch()
+            stage.board.stir()
             again = guard.events("/events")
             try:
                 next(again)

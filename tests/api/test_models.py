@@ -236,7 +236,8 @@ def test_pages_of_rows_of_one_moment_lose_none() -> None:
     ]
     rows = sorted(rows, key=lambda row: row.at, reverse=True)
     for limit in range(1, 12):
-        found, cursor, parts = [], "", 0
+        found: list[ActionRow] = []
+        cursor, parts = "", 0
         while True:
             part = page_of_rows(
                 lambda until, most: [row for row in rows if until is None or row.at < until][:most],

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
@@ -52,9 +53,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, st
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-def test_no_request_finds_a_fault(case: schemathesis.Case, served: tuple[Stage, str, str]) -> None:
+def test_no_request_finds_a_fault(case: "schemathesis.Case[Any]", served: tuple[Stage, str, str]) -> None:
     """Whatever fits the document, or nearly does, is answered as the document says."""
     stage, address, token = served
     stage.clock.advance(seconds=10)  # so that no limit of rate is met

@@ -1,4 +1,4 @@
-"""Try the corpus on our own services, in a process that is traced: ``python -m tests.campaign.attacker BASE FIRST STEP``.
+"""Try the corpus on our own services in a traced process: ``python -m tests.campaign.attacker BASE FIRST STEP``.
 
 Prints one JSON object: how often each outcome came. Whatever is not an error of ours ends it with a traceback.
 """
@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -66,27 +67,32 @@ def attacks(base: Path) -> Iterator[tuple[str, Callable[[], list[str]]]]:
     place = Place(master)
     FakeStore(place.store).add_model("llama3", bytes(range(256)) * 5000, template=b"{{ .Prompt }}")
     backup(place.site(), ())
-    for text in names():
-        yield "name", lambda text=text: [name_attack(place, text)]
-    for text in digests():
-        yield "digest", lambda text=text: [tried(lambda: Digest.parse(text))]
-    for raw in manifests():
-        yield "manifest", lambda raw=raw: on_copy(base, master, lambda copy: FakeStore(copy.store).add_manifest("evil", raw))
-    for where, what in links():
-        yield "link", lambda where=where, what=what: on_copy(base, master, lambda copy: plant(copy, where, what))
+    yield from (("name", partial(name_attack, place, text)) for text in names())
+    yield from (("digest", partial(digest_attack, text)) for text in digests())
+    yield from (("manifest", partial(on_copy, base, master, partial(evil, raw))) for raw in manifests())
+    yield from (("link", partial(on_copy, base, master, partial(plant, *found))) for found in links())
     (base / "made").mkdir()
-    for number, data in enumerate(bundles(base / "made")):
-        yield "bundle", lambda number=number, data=data: [bundle_attack(base, place, number, data)]
+    yield from (("bundle", partial(bundle_attack, base, place, *found)) for found in enumerate(bundles(base / "made")))
 
 
-def name_attack(place: Place, text: str) -> str:
+def digest_attack(text: str) -> list[str]:
+    """A text that is no digest."""
+    return [tried(lambda: Digest.parse(text))]
+
+
+def evil(raw: bytes, place: Place) -> None:
+    """Give the store a manifest of these bytes."""
+    FakeStore(place.store).add_manifest("evil", raw)
+
+
+def name_attack(place: Place, text: str) -> list[str]:
     """A name that is refused, or of which nothing but its four segments is left."""
     try:
         name = ModelName.parse(text)
     except ModelwardError:
-        return "typed error"
+        return ["typed error"]
     assert all(part not in ("", ".", "..") and "/" not in part and "\0" not in part for part in name.parts)
-    return tried(lambda: restore(place.site(), name))
+    return [tried(lambda: restore(place.site(), name))]
 
 
 def on_copy(base: Path, master: Path, spoil: Callable[[Place], object]) -> list[str]:
@@ -99,7 +105,7 @@ def on_copy(base: Path, master: Path, spoil: Callable[[Place], object]) -> list[
     return [tried(work) for work in everything(place)]
 
 
-def plant(place: Place, where: str, what: str) -> None:
+def plant(where: str, what: str, place: Place) -> None:
     """Put something else in the place of a file or folder of store or vault."""
     outside = place.base.parents[1] / "outside"
     path = found(place, where)
@@ -130,7 +136,7 @@ def found(place: Place, where: str) -> Path:
     return named.get(where, place.base / where)
 
 
-def bundle_attack(base: Path, place: Place, number: int, data: bytes) -> str:
+def bundle_attack(base: Path, place: Place, number: int, data: bytes) -> list[str]:
     """Import a bundle that lies."""
     path = base / f"bundle{number}"
     path.write_bytes(data)
@@ -139,7 +145,7 @@ def bundle_attack(base: Path, place: Place, number: int, data: bytes) -> str:
         with opened_bundle(str(path)) as bundle:
             import_bundle(place.site(), bundle)
 
-    return tried(work)
+    return [tried(work)]
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +28,8 @@ _MOST = 1 << 20
 _BLOCK = 4096
 _FILE = 2
 NAME = "disk"
+# Version 7.31; big writes, and as many pages in one as we say.
+_WELCOME = struct.pack("<IIIIHHIIHHI28x", 7, 31, 1 << 16, (1 << 5) | (1 << 22), 16, 12, _MOST, 1, _MOST >> 12, 0, 0)
 
 
 class Entry(NamedTuple):
@@ -65,42 +67,45 @@ class Server:
                 return
 
     def _answer(self, opcode: int, node: int, body: bytes) -> tuple[int, bytes]:
-        match opcode:
-            case 26:
-                flags = (1 << 5) | (1 << 22)  # big writes, and as many pages as we say
-                return 0, struct.pack("<IIIIHHIIHHI28x", 7, 31, 1 << 16, flags, 16, 12, _MOST, 1, _MOST >> 12, 0, 0)
-            case 1:
-                found = body.rstrip(b"\0").decode() == NAME
-                return (0, struct.pack("<QQQQII", _FILE, 0, 60, 60, 0, 0) + self._attributes(_FILE)) if found else (2, b"")
-            case 3 | 4:
-                return 0, struct.pack("<QII", 60, 0, 0) + self._attributes(node)
-            case 14 | 27:
-                return 0, struct.pack("<QII", 1, 0, 0)
-            case 15:
-                _, offset, size = struct.unpack_from("<QQI", body)
-                return 0, os.pread(self._image, size, offset)
-            case 16:
-                return self._write(body)
-            case 20:
-                os.write(self._log, _RECORD.pack(b"F", 0, 0))
-                return 0, b""
-            case 17:
-                return 0, struct.pack("<QQQQQIIII24x", 1 << 20, 1 << 19, 1 << 19, 9, 9, _BLOCK, 255, _BLOCK, 0)
-            case 18 | 25 | 29 | 38:
-                return 0, b""
-        return errno.ENOSYS, b""
+        """An errno and the body of the answer."""
+        if opcode == _LOOKUP and body.rstrip(b"\0").decode() != NAME:
+            return errno.ENOENT, b""
+        answers: dict[int, Callable[[], bytes]] = {
+            _INIT: lambda: _WELCOME,
+            _LOOKUP: lambda: struct.pack("<QQQQII", _FILE, 0, 60, 60, 0, 0) + self._attributes(_FILE),
+            _GETATTR: lambda: struct.pack("<QII", 60, 0, 0) + self._attributes(node),
+            _SETATTR: lambda: struct.pack("<QII", 60, 0, 0) + self._attributes(node),
+            _STATFS: lambda: struct.pack("<QQQQQIIII24x", 1 << 20, 1 << 19, 1 << 19, 9, 9, _BLOCK, 255, _BLOCK, 0),
+            _READ: lambda: self._read(body),
+            _WRITE: lambda: self._write(body),
+            _FSYNC: self._flush,
+        }
+        answers |= dict.fromkeys((_OPEN, _OPENDIR), lambda: struct.pack("<QII", 1, 0, 0))
+        answers |= dict.fromkeys((_RELEASE, _RELEASEDIR, _FLUSH, _DESTROY), lambda: b"")
+        found = answers.get(opcode)
+        return (0, found()) if found is not None else (errno.ENOSYS, b"")
 
-    def _write(self, body: bytes) -> tuple[int, bytes]:
+    def _read(self, body: bytes) -> bytes:
+        _, offset, size = struct.unpack_from("<QQI", body)
+        return os.pread(self._image, size, offset)
+
+    def _flush(self) -> bytes:
+        os.write(self._log, _RECORD.pack(b"F", 0, 0))
+        return b""
+
+    def _write(self, body: bytes) -> bytes:
         _, offset, size = struct.unpack_from("<QQI", body)
         data = body[40 : 40 + size]
         os.pwrite(self._image, data, offset)
         os.writev(self._log, [_RECORD.pack(b"W", offset, size), data])
-        return 0, struct.pack("<II", size, 0)
+        return struct.pack("<II", size, 0)
 
     def _attributes(self, node: int) -> bytes:
         folder = node != _FILE
         mode, size = (0o040700, 0) if folder else (0o100600, self._size)
-        return struct.pack("<QQQQQQIIIIIIIIII", node, size, size // 512, 0, 0, 0, 0, 0, 0, mode, 1 + folder, 0, 0, 0, _BLOCK, 0)
+        return struct.pack(
+            "<QQQQQQIIIIIIIIII", node, size, size // 512, 0, 0, 0, 0, 0, 0, mode, 1 + folder, 0, 0, 0, _BLOCK, 0
+        )
 
 
 def main() -> None:
@@ -111,9 +116,7 @@ def main() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"modelward-log", point.encode(), b"fuse", 0, options.encode()):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), point)
-    server = Server(
-        fd, os.open(image, os.O_RDWR), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    )
+    server = Server(fd, os.open(image, os.O_RDWR), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
     server.serve()
 
 

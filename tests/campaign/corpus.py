@@ -68,9 +68,27 @@ def digests() -> Iterator[str]:
     """Texts that stand where a digest should."""
     hexes = "a" * 64
     yield from ("", "sha256:", f"sha256:{hexes[:-1]}", f"sha256:{hexes}a", f"sha256:{hexes.upper()}", f"SHA256:{hexes}")
-    yield from (f"sha512:{hexes * 2}", f"md5:{hexes[:32]}", hexes, f"sha256-{hexes}", f"sha256:{hexes}\n", f" sha256:{hexes}")
-    yield from (f"sha256:{'../' * 21}x", f"sha256:/etc/passwd{'a' * 53}", f"sha256:{hexes[:62]}/.", f"sha256:{hexes[:60]}%2e.")
-    yield from (f"sha256:{hexes}\0", f"sha256:\0{hexes[1:]}", f"sha256:{'é' * 64}", f"sha256:{'٣' * 64}", f"sha256:{hexes}/../x")
+    yield from (
+        f"sha512:{hexes * 2}",
+        f"md5:{hexes[:32]}",
+        hexes,
+        f"sha256-{hexes}",
+        f"sha256:{hexes}\n",
+        f" sha256:{hexes}",
+    )
+    yield from (
+        f"sha256:{'../' * 21}x",
+        f"sha256:/etc/passwd{'a' * 53}",
+        f"sha256:{hexes[:62]}/.",
+        f"sha256:{hexes[:60]}%2e.",
+    )
+    yield from (
+        f"sha256:{hexes}\0",
+        f"sha256:\0{hexes[1:]}",
+        f"sha256:{'é' * 64}",
+        f"sha256:{'٣' * 64}",
+        f"sha256:{hexes}/../x",
+    )
     yield from ("sha256:" + "g" * 64, "sha256:" + "-" * 64, "sha256:" + " " * 64, "sha256:" + "a" * 10_000)
 
 
@@ -81,7 +99,8 @@ def manifests() -> Iterator[bytes]:
         yield _manifest(good, good | {"digest": bad})
     for size in (-1, 1 << 51, 1 << 70, 1.5, "5", True, None, [5]):
         yield _manifest(good, good | {"size": size})
-    for text in ("a\0b", "a\nb", "\x1b[31m", "é" * 300, 5, None, [], "a" * 5000):
+    texts: tuple[object, ...] = ("a\0b", "a\nb", "\x1b[31m", "é" * 300, 5, None, [], "a" * 5000)
+    for text in texts:
         yield _manifest(good, good | {"mediaType": text})
         yield _manifest(good, good | {"name": text})
     yield from (b"", b"\0" * 500, b"null", b"[]", b'"x"', b"{", b"{}", b"\xff\xfe", b"[" * 50_000, b'{"a":' * 5000)
@@ -98,15 +117,24 @@ def _manifest(config: object, *layers: object) -> bytes:
 
 
 def links() -> Iterator[tuple[str, str]]:
-    """Where (below the base) something else is put, and what: a link out, a link to a file outside, FIFO, folder, loop."""
+    """Where (below the base) something else is put, and what: links out, a FIFO, a link to itself."""
     store, vault = "store/", "vault/"
     places = [
-        *(store + name for name in ("blobs", "manifests", "manifests/registry.ollama.ai", "manifests/registry.ollama.ai/library")),
+        *(
+            store + name
+            for name in ("blobs", "manifests", "manifests/registry.ollama.ai", "manifests/registry.ollama.ai/library")
+        ),
         *(store + name for name in ("manifests/registry.ollama.ai/library/llama3", "MANIFEST", "BLOB", ".modelward")),
         *(store + f".modelward/{name}" for name in ("staging", "quarantine", "lock")),
-        *(vault + name for name in ("blobs", "blobs/sha256", "OBJECT", "modelward", "index.json", "model_checksums.sha256")),
+        *(
+            vault + name
+            for name in ("blobs", "blobs/sha256", "OBJECT", "modelward", "index.json", "model_checksums.sha256")
+        ),
         *(vault + f"modelward/{name}" for name in ("snapshots", "staging", "trash", "quarantine", "receipts", "lock")),
-        *(vault + f"modelward/{name}" for name in ("vault.json", "audit.jsonl", "audit-head.json", "audit.lock", "RECORD")),
+        *(
+            vault + f"modelward/{name}"
+            for name in ("vault.json", "audit.jsonl", "audit-head.json", "audit.lock", "RECORD")
+        ),
         *(vault + f"modelward/{name}" for name in ("receipts/vault.json", "receipts/lock", "protection.json")),
     ]
     for place in places:
@@ -121,8 +149,9 @@ def bundles(folder: Path) -> Iterator[bytes]:
         yield good[:at] + bytes([good[at] ^ 0x41]) + good[at + 1 :]
     for cut in range(0, len(good), max(1, len(good) // 12)):
         yield good[:cut]
-    for document in ({}, [], {"models": [], "blobs": []}, {"models": [{"name": "../x", "manifest": ""}], "blobs": []}):
-        yield sealed(document)
+    evil = {"models": [{"name": "../x", "manifest": ""}], "blobs": []}
+    documents: tuple[object, ...] = ({}, [], {"models": [], "blobs": []}, evil)
+    yield from map(sealed, documents)
     for bad in digests():
         yield sealed({"models": [{"name": "x", "manifest": ""}], "blobs": [{"digest": bad, "size": 5}]})
     yield from (sealed(b"\0" * 100), good + b"more", raw_record(b"x"), zstd_record(b"\x28\xb5\x2f\xfd" + b"\xff" * 50))

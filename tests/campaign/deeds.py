@@ -20,6 +20,30 @@ def deed(name: str) -> Callable[[Deed], Deed]:
     return note
 
 
+def _then_pour(first: bytes, piece: bytes) -> Deed:
+    """Begin like this, and go on without end."""
+
+    def work(client: Client, _: Exchange) -> None:
+        client.send(first)
+        client.pour(piece)
+
+    return work
+
+
+def _redirect(place: str) -> Deed:
+    def work(client: Client, exchange: Exchange) -> None:
+        client.answer(307, b"", Location=place.replace("{here}", f"http://{client.address}{exchange.path}"))
+
+    return work
+
+
+def _login(realm: str) -> Deed:
+    def work(client: Client, _: Exchange) -> None:
+        client.answer(401, b"", WWW_Authenticate=realm.replace("{here}", client.address))
+
+    return work
+
+
 def _simple() -> None:
     """Deeds of one line."""
     DEEDS.update(
@@ -32,15 +56,19 @@ def _simple() -> None:
             "HTTP/0.9": lambda client, exchange: client.send(exchange.body[:1000]),
             "another protocol": lambda client, _: client.send(b"SSH-2.0-OpenSSH_9.2\r\n"),
             "an endless status line": lambda client, _: client.pour(b"HTTP/1.1 200 " + b"x" * 4096),
-            "endless headers": lambda client, _: (client.send(b"HTTP/1.1 200 OK\r\n"), client.pour(b"X: y\r\n" * 500))[1],
-            "one endless header": lambda client, _: (client.send(b"HTTP/1.1 200 OK\r\nX: "), client.pour(b"y" * 4096))[1],
+            "endless headers": _then_pour(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 500),
+            "one endless header": _then_pour(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 4096),
             "headers by the byte": lambda client, _: client.trickle(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500),
             "endless 100 Continue": lambda client, _: client.pour(b"HTTP/1.1 100 Continue\r\n\r\n" * 50),
             "a length that is negative": lambda client, ex: client.answer(ex.status, ex.body, Content_Length=-1),
             "a length that is no number": lambda client, ex: client.answer(ex.status, ex.body, Content_Length="many"),
             "a length beyond 64 bits": lambda client, ex: client.answer(ex.status, ex.body, Content_Length="9" * 30),
-            "a length one too long": lambda client, ex: client.answer(ex.status, ex.body, Content_Length=len(ex.body) + 1),
-            "a length too short": lambda client, ex: client.answer(ex.status, ex.body, Content_Length=len(ex.body) // 2),
+            "a length one too long": lambda client, ex: client.answer(
+                ex.status, ex.body, Content_Length=len(ex.body) + 1
+            ),
+            "a length too short": lambda client, ex: client.answer(
+                ex.status, ex.body, Content_Length=len(ex.body) // 2
+            ),
             "no body": lambda client, ex: client.answer(ex.status, b""),
             "200 and an empty object": lambda client, _: client.answer(200, b"{}"),
             "200 and null": lambda client, _: client.answer(200, b"null"),
@@ -58,7 +86,7 @@ def _simple() -> None:
             "429 and a wait that is negative": lambda client, _: client.answer(429, b"", Retry_After=-5),
             "429 and a wait that is no number": lambda client, _: client.answer(429, b"", Retry_After="soon, I think"),
             "416 for everything": lambda client, _: client.answer(416, b"no", Content_Length=1 << 40),
-            "an endless error": lambda client, _: (client.send(b"HTTP/1.1 400 No\r\n\r\n"), client.pour(b"no " * 9999))[1],
+            "an endless error": _then_pour(b"HTTP/1.1 400 No\r\n\r\n", b"no " * 9999),
         }
     )
 
@@ -79,9 +107,7 @@ def _redirects() -> None:
         "to an endless address": "http://127.0.0.1/" + "x" * 20_000,
     }
     for name, place in places.items():
-        DEEDS[f"redirect {name}"] = lambda client, exchange, place=place: client.answer(
-            307, b"", Location=place.replace("{here}", f"http://{client.address}{exchange.path}")
-        )
+        DEEDS[f"redirect {name}"] = _redirect(place)
 
 
 def _logins() -> None:
@@ -94,9 +120,7 @@ def _logins() -> None:
         "endless": 'Bearer realm="http://{here}/' + "y" * 30_000 + '"',
     }
     for name, realm in realms.items():
-        DEEDS[f"login {name}"] = lambda client, _, realm=realm: client.answer(
-            401, b"", **{"WWW_Authenticate": realm.replace("{here}", client.address)}
-        )
+        DEEDS[f"login {name}"] = _login(realm)
 
 
 _simple()

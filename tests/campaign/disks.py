@@ -42,14 +42,17 @@ class Disk:
             self._unmount(source)
 
     def _unmount(self, source: Path) -> None:
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + 20
         gc.collect()  # folders that nobody refers to give their descriptors back
         while subprocess.run(["umount", str(self.point)], capture_output=True, check=False).returncode:
             gc.collect()
-            assert time.monotonic() < give_up, f"{self.point} stays busy"
+            if time.monotonic() > give_up:
+                # An error on its way holds folders open: they let go later, and the error is what matters.
+                subprocess.run(["umount", "-l", str(self.point)], check=True)
+                return
             time.sleep(0.05)
         while str(source) in subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout:
-            assert time.monotonic() < give_up, f"the loop device of {source} does not go"
+            assert time.monotonic() < give_up + 40, f"the loop device of {source} does not go"
             time.sleep(0.02)
 
 
@@ -62,7 +65,7 @@ def make(kind: str, base: Path) -> Disk:
     disk.point.mkdir()
     with disk.image.open("wb") as file:
         file.truncate(SIZES[kind] * MIB)
-    subprocess.run([f"mkfs.{kind}", "-q", str(disk.image)], check=True)
+    subprocess.run([f"mkfs.{kind}", "-q", str(disk.image)], check=True, capture_output=True)
     return disk
 
 

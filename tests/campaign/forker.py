@@ -12,7 +12,7 @@ def main() -> None:
     import modelward.cli.app
     import modelward.cli.guard
     import modelward.serve
-    import modelward.services.drill  # noqa: F401 - what a guard loads late is loaded here once
+    import modelward.services.drill
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("ready", flush=True)

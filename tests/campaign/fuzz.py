@@ -1,11 +1,7 @@
-"""Every parser of ours with any bytes: it gives a value or an error of ours, soon. ``python -m tests.campaign.fuzz NAME``.
-
-As a program it runs one target under atheris, which is guided by coverage; imported it gives targets and first inputs.
-"""
+"""Every parser of ours as a target that takes any bytes: it gives a value or an error of ours; and first inputs."""
 
 import json
 import struct
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -199,17 +195,3 @@ def one(name: str, data: bytes) -> str:
     except ModelwardError:
         return "refused"
     return "taken"
-
-
-def main() -> None:
-    """Run one target under atheris; its own options follow the name."""
-    import atheris
-
-    name, *options = sys.argv[1:]
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], *options], lambda data: one(name, data) and None)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()

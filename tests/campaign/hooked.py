@@ -1,4 +1,4 @@
-"""The operating system under ``modelward.durable`` with a fault of any kind, or somebody else's deed, at the n-th call."""
+"""The operating system under ``modelward.durable`` with a fault, or somebody else's deed, at the n-th call."""
 
 import os
 from collections.abc import Callable
@@ -88,7 +88,7 @@ class replaced:  # noqa: N801 - reads as a statement: with replaced(script)
         self._script = script
 
     def __enter__(self) -> None:
-        durable.os = self._script  # type: ignore[assignment, attr-defined] - that is the point
+        vars(durable)["os"] = self._script
 
     def __exit__(self, *_: object) -> None:
-        durable.os = os  # type: ignore[attr-defined] - as it was
+        vars(durable)["os"] = os

@@ -4,6 +4,7 @@ A dictionary says what has to be: hypothesis draws the steps, and may let any of
 n-th change that this one makes.
 """
 
+import os
 import random
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from modelward import durable
 from modelward.domain.errors import Locked, ModelwardError
 from modelward.domain.name import ModelName
 from modelward.domain.reading import Level
@@ -247,15 +249,11 @@ class replaced_back:  # noqa: N801 - reads as a statement
     """Within somebody else's deed the operating system is the real one."""
 
     def __enter__(self) -> None:
-        from modelward import durable
-
-        self._script = durable.os  # type: ignore[attr-defined] - put there by the one around it
-        durable.os = __import__("os")  # type: ignore[attr-defined] - as it was
+        self._script = vars(durable)["os"]
+        vars(durable)["os"] = os
 
     def __exit__(self, *_: object) -> None:
-        from modelward import durable
-
-        durable.os = self._script  # type: ignore[attr-defined] - goes on
+        vars(durable)["os"] = self._script
 
 
 @limited(little=1)
@@ -265,7 +263,7 @@ def test_everybody_at_once(run: Run) -> None:
         with run.case(number) as rng:
             machine = seeded(rng.randrange(1 << 32))(Machine)
             STEPS[0] = 0
-            run_state_machine_as_test(  # type: ignore[no-untyped-call] - hypothesis's own
+            run_state_machine_as_test(
                 machine,
                 settings=settings(
                     max_examples=4 if run.cases else 20,

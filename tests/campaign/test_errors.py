@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,9 +25,9 @@ from modelward.testing import FakeStore
 from tests.campaign.hooked import LIE, SHORT, FaultyOs, HookedOs, counted, replaced
 from tests.campaign.plan import Run, limited
 from tests.campaign.test_crash import SCENES, Stage, check
+from tests.disks import mounted
 from tests.faults.scripted import ScriptedOs
 from tests.faults.test_crash import acknowledged, check_nothing_lost, finish
-from tests.faults.test_file_systems import mounted
 from tests.faults.verbs import VERBS, Verb
 from tests.places import Place
 from tests.program import Program
@@ -41,10 +42,6 @@ ERRORS = (
     errno.EMFILE,
 )
 FAULTS: tuple[int | str, ...] = (*ERRORS, SHORT, LIE)
-as_root = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount file systems"),
-]
 
 
 def name_of(fault: int | str) -> str:
@@ -131,33 +128,43 @@ def test_faults_of_the_whole_process(tmp_path: Path, shim: Path, run: Run) -> No
             stages[name] = Stage(tmp_path / name, SCENES[name])
         stage = stages[name]
         if (name, kind) not in counts:
-            counts[name, kind] = shimmed(stage.copy(), shim, stage.scene.words, kind, "5", 0, sticky=False)
+            counts[name, kind] = shimmed(stage.copy(), shim, stage.scene.words, Fault(kind))
         at = rng.randint(1, max(1, counts[name, kind]))
         with run.case(number, (name, kind, deed, at, sticky)):
             began = time.monotonic()
-            code = shimmed(stage.copy(), shim, stage.scene.words, kind, deed, at, sticky=sticky, told=False)
+            code = shimmed(stage.copy(), shim, stage.scene.words, Fault(kind, deed, at, sticky))
             assert code in (0, 1, 3, 4, 5), code
             run.figures["slowest, ms"] = max(run.figures["slowest, ms"], int(1000 * (time.monotonic() - began)))
             run.figures[f"{kind} {deed}{', sticky' if sticky else ''}: exit {code}"] += 1
             check(Program(stage.base / "run"), stage)
 
 
-def shimmed(  # noqa: PLR0913 - one keyword for each thing that the library asks of its environment
-    program: Program, shim: Path, words: tuple[str, ...], kind: str, deed: str, at: int, *, sticky: bool, told: bool = True
-) -> int:
-    """Run a verb below the library; its exit code, or with ``told`` how many calls of the kind it made."""
-    log = program.base / "count"
-    environ = {
-        "LD_PRELOAD": str(shim),
-        "SHIM_UNDER": str(program.base),
-        "SHIM_KIND": kind,
-        "SHIM_DO": deed,
-        "SHIM_AT": str(at),
-        "SHIM_LOG": str(log) if told else "",
-        **({"SHIM_STICKY": "1"} if sticky else {}),
-    }
-    done = program.run(*words, **environ)
-    return int(log.read_text()) if told else done.code
+@dataclass(frozen=True)
+class Fault:
+    """What the library does: ``deed`` at the n-th call (0: nothing) of a ``kind``."""
+
+    kind: str
+    deed: str = "5"
+    at: int = 0
+    sticky: bool = False
+
+    def environ(self, shim: Path, base: Path) -> dict[str, str]:
+        """What the library asks of its environment."""
+        return {
+            "LD_PRELOAD": str(shim),
+            "SHIM_UNDER": str(base),
+            "SHIM_KIND": self.kind,
+            "SHIM_DO": self.deed,
+            "SHIM_AT": str(self.at),
+            "SHIM_LOG": "" if self.at else str(base / "count"),
+            **({"SHIM_STICKY": "1"} if self.sticky else {}),
+        }
+
+
+def shimmed(program: Program, shim: Path, words: tuple[str, ...], fault: Fault) -> int:
+    """Run a verb below the library; its exit code, or without a fault how many calls of the kind it made."""
+    done = program.run(*words, **fault.environ(shim, program.base))
+    return done.code if fault.at else int((program.base / "count").read_text())
 
 
 @contextmanager
@@ -264,10 +271,12 @@ def unfill(fillers: list[Path]) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount file systems")
 @limited(little=2, share=0.15)
 def test_read_only_while_a_writer_is_at_work(tmp_path: Path, run: Run) -> None:
-    """ext4 turns itself read-only in the middle of a verb: a typed error, and after a check of the disk all is there."""
+    """ext4 turns itself read-only in the middle of a verb: a typed error, and after fsck all is there."""
     for number in run.numbers():
         rng = run.rng(number)
-        verb = rng.choice([verb for verb in VERBS if verb.name in ("backup", "restore", "repair-lost", "forget", "prune")])
+        verb = rng.choice(
+            [verb for verb in VERBS if verb.name in ("backup", "restore", "repair-lost", "forget", "prune")]
+        )
         base = Path(tempfile.mkdtemp(dir=tmp_path))
         with run.case(number, verb.name):
             probe = prepared(base / "probe", verb)
@@ -284,7 +293,9 @@ def turned(base: Path, verb: Verb, at: int, rng: random.Random) -> str:
     image, outcome = base / "disk.img", "finished"
     with mounted("ext4", base) as point:
         subprocess.run(["mount", "-o", "remount,errors=remount-ro", str(point)], check=True)
-        device = Path(os.path.realpath(f"/sys/dev/block/{os.major(point.stat().st_dev)}:{os.minor(point.stat().st_dev)}"))
+        device = Path(
+            os.path.realpath(f"/sys/dev/block/{os.major(point.stat().st_dev)}:{os.minor(point.stat().st_dev)}")
+        )
         trigger = Path("/sys/fs/ext4") / device.name / "trigger_fs_error"
         if not trigger.exists():
             pytest.skip("this kernel cannot be told to find an error in ext4")
@@ -311,6 +322,9 @@ def turned(base: Path, verb: Verb, at: int, rng: random.Random) -> str:
 def settle(point: Path) -> None:
     """Wait until the loop device of a file system that was unmounted is gone."""
     give_up = time.monotonic() + 60
-    while str(point.with_suffix(".img")) in subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout:
+    while (
+        str(point.with_suffix(".img"))
+        in subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout
+    ):
         assert time.monotonic() < give_up, "the loop device does not go"
         time.sleep(0.05)

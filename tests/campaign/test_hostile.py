@@ -68,7 +68,7 @@ class Measured:
 
 @limited(little=24, share=0.5)
 def test_a_registry_that_lies(tmp_path: Path, run: Run, registry: FakeRegistry) -> None:
-    """Manifest, blobs or both are spoiled for some requests or all: a typed error or the true bytes, in bounded time."""
+    """Manifest, blobs or both are spoiled, now and then or always: a typed error or the true bytes, in bounded time."""
     host, _, port = registry.address.partition(":")
     measured, before = Measured(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     for number in run.numbers():
@@ -77,7 +77,10 @@ def test_a_registry_that_lies(tmp_path: Path, run: Run, registry: FakeRegistry) 
         part, chance = rng.choice(("manifests", "blobs", "v2")), rng.choice((1.0, 1.0, 0.4))
         strikes: Callable[[str, str], bool] = lambda _, path, p=part, c=chance, r=rng: p in path and r.random() < c  # type: ignore[misc] # noqa: E731
         place = Place(tmp_path / str(number))
-        with run.case(number, (name, part, chance)), FaultProxy(host, int(port), DEEDS[name], strikes).running() as proxy:
+        with (
+            run.case(number, (name, part, chance)),
+            FaultProxy(host, int(port), DEEDS[name], strikes).running() as proxy,
+        ):
             began = time.monotonic()
             with at_most(LONGEST):
                 outcome = download(place, proxy)
@@ -106,7 +109,11 @@ def download(place: Place, proxy: FaultProxy) -> str:
         return "said in the report"
     manifests = list(place.store.glob("manifests/*/*/*/*"))
     assert len(manifests) == 1
-    return "the true model" if {path.read_bytes() for path in place.store.glob("blobs/*")} >= set(BLOBS) else "another model"
+    return (
+        "the true model"
+        if {path.read_bytes() for path in place.store.glob("blobs/*")} >= set(BLOBS)
+        else "another model"
+    )
 
 
 def unproved(place: Place) -> list[Path]:

@@ -29,7 +29,7 @@ from tests.campaign.plan import Run, limited
 from tests.campaign.world import sha256
 from tests.faults.scripted import ScriptedOs
 from tests.faults.test_crash import acknowledged, check_nothing_lost, finish
-from tests.faults.verbs import VERBS, Verb
+from tests.faults.verbs import VERBS, Verb, far
 from tests.places import Place
 
 pytestmark = [
@@ -72,6 +72,7 @@ def cut_off(disk: Disk, verb: Verb, at: int | None, how: int) -> None:
     place = Place(disk.point / "place")
     with disk.mounted() as point:
         verb.prepare(place)
+        far(place)  # what upstream has is no part of what the cut is about
         flush(point)
         before = acknowledged(place)
         if at is None:

@@ -27,7 +27,7 @@ from modelward.services.verify_vault import verify_vault
 from modelward.testing import FakeStore, corrupt
 from tests.campaign.plan import Run, limited
 from tests.campaign.world import CHUNK, LLAMA, SOLO, World, mapped, sha256
-from tests.faults.test_file_systems import mounted
+from tests.disks import mounted
 from tests.places import Place
 
 

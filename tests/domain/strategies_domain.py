@@ -4,7 +4,7 @@ import importlib
 import json
 import pkgutil
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -160,6 +160,8 @@ _PLAIN: dict[Any, Callable[[], SearchStrategy[Any]]] = {
 def _of(kind: Any, text: SearchStrategy[str]) -> SearchStrategy[Any]:  # noqa: ANN401 - an annotation has any form
     if kind is str:
         return text
+    if kind is Any or isinstance(kind, TypeVar):
+        return st.none() | text  # a document of another kind: JSON as it is
     if kind in _PLAIN:
         return _PLAIN[kind]()
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -179,7 +181,7 @@ def _generic(origin: Any, inner: tuple[Any, ...], text: SearchStrategy[str]) -> 
         return st.lists(drawn[0], max_size=3).map(tuple)
     if origin is tuple:
         return st.tuples(*drawn)
-    if origin is dict:
+    if origin in (dict, Mapping):
         return st.dictionaries(drawn[0], drawn[1], max_size=3)
     if origin is frozenset:
         return st.frozensets(drawn[0], max_size=3)

@@ -343,10 +343,10 @@ def test_what_outlasts_its_cause_is_told() -> None:
     engine = Engine()
     engine.bad(Kind.SERVICE, "server")
     engine.bad(Kind.MODEL_MISSING, "llama3")
-    engine.wait(minutes=10)
+    engine.wait(minutes=10, seconds=20)
     engine.good(Kind.SERVICE, "server")
     engine.wait(minutes=10)
-    assert engine.titles[1:] == ["12:10:40 model missing: llama3", "12:10:40 over: service unavailable: server"]
+    assert engine.titles[1:] == ["12:11:00 model missing: llama3", "12:11:00 over: service unavailable: server"]
 
 
 def test_a_silence_hides_until_it_ends() -> None:
@@ -367,7 +367,7 @@ def test_a_silence_hides_healing_events_and_reminders_but_no_end() -> None:
     engine = Engine()
     engine.bad(Kind.BACKUP, "llama3")
     engine.wait(hours=1)
-    engine.silence("", "*", days=4)
+    engine.silence("", "*", days=400)
     engine.bad(Kind.DISK, "/models")
     engine.bad(Kind.TAG, "mini:1b")
     engine.good(Kind.DISK, "/models")

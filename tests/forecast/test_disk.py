@@ -77,11 +77,11 @@ def test_a_next_pull_that_may_not_fit_is_an_alarm() -> None:
 
 
 def test_what_runs_away_is_seen_within_hours() -> None:
-    """20 GB an hour for six hours beats the quiet month before it: the earliest date wins."""
+    """30 GB an hour for seven hours beat the quiet month before them: the earliest date wins."""
     points = history(30, 0)
-    points += [(points[-1][0] + hour * HOUR, points[-1][1] + hour * 20 * GB) for hour in range(1, 8)]
+    points += [(points[-1][0] + hour * HOUR, points[-1][1] + hour * 30 * GB) for hour in range(1, 8)]
     found = told(points)
-    assert days_ahead(found, points) == pytest.approx(560 / 20 / 24, rel=0.2)
+    assert days_ahead(found, points) == pytest.approx(490 / 30 / 24, rel=0.2)
     assert found.alarm
 
 

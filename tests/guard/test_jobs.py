@@ -30,7 +30,7 @@ class Desk:
             MemoryJournal(),
             Board(),
         )
-        self.jobs = Jobs(self.clock, self.notes, self.journal, self.board.touch)
+        self.jobs = Jobs(self.clock, self.notes, self.journal, self.board.stir)
 
     def do(self) -> Job:
         """Take the next job and do it."""

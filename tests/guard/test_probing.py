@@ -85,6 +85,14 @@ def test_whom_it_asks(room: Room, wish: str, loaded: tuple[str, ...], asked: set
     assert {row.model.rpartition("/")[2].partition(":")[0] for row in rows} == asked
 
 
+def test_a_server_that_is_busy_for_ever_is_an_outage(room: Room) -> None:
+    """A request that never ends looks like a busy server: after a while it is believed no more."""
+    room.runtime.outcome = "busy"
+    for _ in range(20):
+        _ask(room)
+    assert (Kind.SERVICE, "small:latest") in room.troubles()
+
+
 def test_answers_are_kept_with_their_time(room: Room) -> None:
     """Response times and outcomes are in the journal, and the last one on the board."""
     _ask(room)

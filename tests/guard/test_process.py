@@ -99,6 +99,9 @@ def guarding(base: Path, *, ready: bool = True, **given: str) -> Iterator[Guarde
         guarded = Guarded(program, more, process)
         try:
             guarded.until(guarded.ready if ready else lambda: guarded.get("/livez")[0] == 200)
+            models = len(FakeStore(program.store).models()) if ready else 0
+            kept = program.vault / "modelward" / "manifests"
+            guarded.until(lambda: len(list(kept.glob("*.json"))) >= models)
             yield guarded
         finally:
             with suppress(ProcessLookupError):
@@ -117,7 +120,6 @@ def base(tmp_path: Path) -> Path:
 def test_a_lost_manifest_is_back_by_the_event(base: Path) -> None:
     """G2: file events, not the regular look, bring it back: that comes once an hour here."""
     with guarding(base, MODELWARD_CHECK_INTERVAL="1h") as guard:
-        guard.until(lambda: list((base / "vault" / "modelward" / "manifests").glob("*")))
         before = guard.manifest.read_bytes()
         time.sleep(1)  # the watch is set up within the first second; without it only an hour would help
         guard.manifest.unlink()
@@ -191,7 +193,9 @@ def test_a_broken_journal_is_set_aside(base: Path) -> None:
     journal.write_bytes(b"this is no database" * 1000)
     with guarding(base, MODELWARD_ALERT_GROUP="0s") as guard:
         guard.until(lambda: "journal begun anew" in guard.log())
-        assert [path for path in (base / "state").iterdir() if path.read_bytes().startswith(b"this is no database")]
+        assert [
+            path for path in (base / "state").glob("*journal*") if path.read_bytes().startswith(b"this is no database")
+        ]
         guard.manifest.unlink()
         guard.until(guard.manifest.exists)
 
@@ -224,7 +228,6 @@ def test_a_store_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
         ({"MODELWARD_SCRUB_STORE": "0s"}, 2, "shorter than a second"),
         ({"MODELWARD_LISTEN": "0.0.0.0:1"}, 2, "token"),
         ({"MODELWARD_WEBHOOK_URL": "ftp://x"}, 2, "webhook"),
-        ({"OLLAMA_HOST": "http://[::bad"}, 2, "OLLAMA_HOST"),
     ],
 )
 def test_bad_settings_are_one_clear_error(base: Path, more: dict[str, str], code: int, words: str) -> None:

@@ -92,6 +92,16 @@ def test_a_manifest_comes_to_the_byte(registry: FakeRegistry, client: RegistryCl
         client.manifest(ModelName.parse("nope"))
 
 
+def test_an_answer_that_is_no_manifest_names_the_model(registry: FakeRegistry, client: RegistryClient) -> None:
+    """A login page of the network in the registry's place: said of which model, and what to do."""
+    registry.fail("manifests", "garbage")
+    name = ModelName.parse(f"{registry.address}/library/llama3")
+    with pytest.raises(BadManifest, match="no manifest") as caught:
+        client.manifest(name)
+    assert caught.value.thing == name.short
+    assert "login page" in caught.value.next_step
+
+
 def test_any_range_of_a_blob(client: RegistryClient) -> None:
     """From any offset; fewer bytes only at the end, none behind it."""
 

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -163,6 +164,25 @@ def test_damage_that_nothing_can_heal_is_said(place: Place) -> None:
     report = repair(place.site(), ())
     assert report.exit_code == 3
     assert [left.model.short for left in report.unhealed] == ["new:latest"]
+
+
+def test_damage_in_store_and_vault_alike(place: Place) -> None:
+    """The same chunk is wrong in both: beyond repair (3), not "may work the next time" (1), and neither is touched."""
+    copy = place.vault / "blobs" / "sha256" / weights_path(place).name.removeprefix("sha256-")
+    for path in (weights_path(place), copy):
+        corrupt.garble(path, 2 * CHUNK + 5, 300, 1)
+    before = (weights_path(place).read_bytes(), copy.read_bytes())
+    report = repair(place.site(), ())
+    assert report.exit_code == 3
+    assert any("no source gave good bytes" in action.error for action in report.actions)
+    assert (weights_path(place).read_bytes(), copy.read_bytes()) == before
+
+
+def test_a_vault_without_receipts_heals_all_the_same(place: Place) -> None:
+    """What is lost of the ledgers costs time, never truth: every byte is proved on its way anyway."""
+    shutil.rmtree(place.vault / "modelward" / "receipts")
+    corrupt.delete(weights_path(place))
+    heal(place)
 
 
 def test_an_unstable_read_blocks_every_repair(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

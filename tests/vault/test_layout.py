@@ -130,8 +130,23 @@ def test_what_is_no_folder_is_no_vault(shelf: Shelf, kind: str) -> None:
         shelf.open()
 
 
-@pytest.mark.parametrize("folder", [name for name in FOLDERS if name != "modelward"])
-@pytest.mark.parametrize("how", ["missing", "symlink to a folder"])
+OFTEN_EMPTY = [name for name in FOLDERS if name.rpartition("/")[2] in ("quarantine", "staging", "trash")]
+
+
+@pytest.mark.parametrize("folder", OFTEN_EMPTY)
+def test_an_empty_folder_that_a_copy_left_out(shelf: Shelf, folder: str) -> None:
+    """A vault that came through git or an object store, which know no empty folders, opens all the same."""
+    shelf.create()
+    shelf.path(folder).rmdir()
+    shelf.open()
+    assert shelf.path(folder).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("folder", "how"),
+    [(name, "missing") for name in FOLDERS if name not in ("modelward", *OFTEN_EMPTY)]
+    + [(name, "symlink to a folder") for name in FOLDERS if name != "modelward"],
+)
 def test_a_vault_that_lacks_a_folder(shelf: Shelf, folder: str, how: str) -> None:
     """Named, with what to do; a link in its place is not followed (T1)."""
     shelf.create()

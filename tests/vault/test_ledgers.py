@@ -171,3 +171,16 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_error(
     ledgers(tmp_path).update("vault", proof(TWO))
     assert set(ledgers(tmp_path).ledger("vault").receipts) == {ONE, TWO}
     assert not left.exists()
+
+
+def test_nothing_is_made_where_the_home_vanished(tmp_path: Path) -> None:
+    """A disk that was unplugged leaves a mount point: no folder of ours appears there, and the run goes on."""
+    home = tmp_path / "vault" / "modelward"
+    ledgers = FolderLedgers(home / "receipts", FrozenClock(BEGIN), home=home)
+    receipt = Receipt(FILE, 5)
+    ledgers.update("vault", LedgerChange(proved={"a": receipt}))
+    assert not (tmp_path / "vault").exists()
+    assert ledgers.ledger("vault").receipts == {"a": receipt}
+    home.mkdir(parents=True)
+    ledgers.update("vault", LedgerChange(proved={"b": receipt}))
+    assert (home / "receipts" / "vault.json").exists()

@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,7 +105,7 @@ class GuardProcess:
         }
         log = (self.base / "guard.log").open("a", encoding="utf-8")
         self.process = subprocess.Popen(
-            self.program.command("guard", *words),
+            [sys.executable, "-m", "modelward", "guard", *words],
             env=self.program.environ(**settings),
             cwd=self.base,
             stdout=log,

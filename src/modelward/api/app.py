@@ -27,7 +27,7 @@ from modelward.api.problem import (
     problem_of,
 )
 from modelward.api.reading import body_of, query_of
-from modelward.api.route import Ask, Kind, Reply, Route
+from modelward.api.route import BASE, Ask, Kind, Reply, Route
 from modelward.api.routes import ROUTES
 from modelward.api.runtime import Gauge, Once, Runtime
 from modelward.api.shield import Front, Shield
@@ -162,4 +162,10 @@ class _Desk:
         if isinstance(error, HTTPException) and error.status_code == 405:
             headers = {"allow": (error.headers or {}).get("Allow", "GET")}
             found = NotAllowed("not a method of this address", thing=request.method, headers=headers)
-        return self._refusal(found, request.scope["asking"], request.url.path, page=False)
+        asking: Asking = request.scope["asking"]
+        return self._refusal(found, asking, request.url.path, page=_for_people(asking, request.url.path))
+
+
+def _for_people(asking: Asking, path: str) -> bool:
+    """Whether a browser asks for what might have been a page."""
+    return not path.startswith(BASE) and "text/html" in asking.headers.get("accept", "")

@@ -50,7 +50,7 @@ def add_silence(ask: Ask[Nothing, NewSilence]) -> Reply:
         raise BadSetting("holds what is not printable", thing="why or subject", next_step="write one line of text")
     lasts = parse_duration(wished.lasts)
     report = silence(ask.deps.journal, ask.deps.clock, wished.kind, wished.subject, lasts, wished.why)
-    ask.deps.board.touch()
+    ask.deps.board.stir()
     return Reply(value=report.silence, status=201, headers={"location": f"/api/v1/silences/{report.silence.id}"})
 
 
@@ -59,5 +59,5 @@ def remove_silence(ask: Ask[Nothing, None]) -> Silence:
     from modelward.services.alerts import unsilence
 
     report = unsilence(ask.deps.journal, ask.deps.clock, ask.path["id"])
-    ask.deps.board.touch()
+    ask.deps.board.stir()
     return report.silence

@@ -35,7 +35,7 @@ def release_brake(ask: Ask[Nothing, None]) -> BrakeReport:
     from modelward.services.brake import release_brake as release
 
     report = release(ask.deps.journal, ask.deps.clock, f"api: {ask.who.name}")
-    ask.deps.board.touch()
+    ask.deps.board.stir()
     return report
 
 

@@ -149,6 +149,14 @@ class _Server(uvicorn.Server):
             counter += 10
         self._closing()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests end for some seconds; who is still there then is cut off."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, _Patient):
+                connection.transport.abort()
+        await asyncio.sleep(0)
+
     def end(self) -> None:
         """Stop, from any thread."""
         self.should_exit = True

@@ -36,7 +36,7 @@ def _forecast(forecast: Forecast) -> None:
     if not forecast.enough:
         return
     number = f"{forecast.hit_rate:.0%} of such alarms" if forecast.hit_rate is not None else "no number yet"
-    line(f"  right so far: {number} (generated histories); {forecast.samples:,} samples", DIM)
+    line(f"  right so far: {number} (generated histories); samples: {forecast.samples:,}", DIM)
     line(f"  base rate: {forecast.base_rate.text} ({forecast.base_rate.source})", DIM)
     if forecast.alarm:
         line(f"  next: {forecast.action}")

@@ -140,9 +140,11 @@ def band(free: float, rate: float, deviation: float, variance: float) -> Fill | 
     """
     if rate <= 0:
         return None
-    square = rate * rate - _Z80 * deviation * _Z80 * deviation
-    linear = 2 * rate * free + _Z80 * _Z80 * variance
-    root = math.sqrt(max(0.0, linear * linear - 4 * square * free * free))
+    unsure, spread = _Z80 * deviation, _Z80 * _Z80 * variance
+    square = rate * rate - unsure * unsure
+    linear = 2 * rate * free + spread
+    # linear ** 2 - 4 * square * free ** 2, with what cancels out taken out by hand.
+    root = math.sqrt(4 * free * (rate * spread + unsure * unsure * free) + spread * spread)
     low = 2 * free * free / (linear + root) if linear + root > 0 else 0.0
     high = (linear + root) / (2 * square) if square > 0 else math.inf
     middle = free / rate

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from statistics import median
 
 from modelward.domain.forecast import LEAST, Confidence, Forecast, ForecastKind
@@ -68,7 +69,7 @@ def latency_drift(
     if len(seen) < LEAST:
         return not_enough(ForecastKind.LATENCY, subject, len(seen), action)
     ratio = latency_ratio(seen)
-    burn = burn_rate(((at, value > _SLOW_ANSWER * ratio.usual) for at, value in recent if at <= now), now, _LATE)
+    burn = burn_rate([(at, value > _SLOW_ANSWER * ratio.usual) for at, value in recent if at <= now], now, _LATE)
     alarm = ratio.alarm or burn.alarm
     low, middle, high = _reach(seen, now, limit, ratio.now) if ratio.alarm else (None, None, None)
     return Forecast(
@@ -133,24 +134,25 @@ def medians(points: Iterable[Point], width: float = HOUR) -> list[Point]:
     return [(last[number], median(values)) for number, values in groups.items()]
 
 
-def burn_rate(probes: Iterable[tuple[float, bool]], now: float, budget: float) -> Burn:
-    """The first pair of windows that burn too fast, else what the shorter pair shows.
+def burn_rate(probes: Sequence[tuple[float, bool]], now: float, budget: float) -> Burn:
+    """The first pair of windows that burn too fast, else what the shorter pair shows; probes in order of time.
 
     ``budget`` is the share of bad answers that is allowed.
     """
-    seen = [(now - at, bad) for at, bad in probes]
     shown: Burn | None = None
     for short, long, rate in _BURNS:
-        inner = [bad for age, bad in seen if age <= short]
-        outer = [bad for age, bad in seen if age <= long]
-        if not inner or not outer:
+        inner, outer = _last(probes, now - short), _last(probes, now - long)
+        if not inner:
             continue
         first, second = sum(inner) / len(inner), sum(outer) / len(outer)
-        alarm = min(first, second) >= rate * budget and sum(outer) >= _FEWEST_BAD
-        if alarm:
+        if min(first, second) >= rate * budget and sum(outer) >= _FEWEST_BAD:
             return Burn(first, second, long, alarm=True)
         shown = shown or Burn(first, second, long)
     return shown or Burn()
+
+
+def _last(probes: Sequence[tuple[float, bool]], since: float) -> list[bool]:
+    return [bad for _, bad in takewhile(lambda probe: probe[0] >= since, reversed(probes))]
 
 
 def _reach(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from modelward.domain.forecast import LEAST, Confidence, Forecast, ForecastKind, ScrubSeen
-from modelward.forecast.record import BASE_RATES, DAY, HIT_RATES, not_enough
+from modelward.forecast.record import BASE_RATES, DAY, HIT_RATES, not_enough, span_words
 
 FLOOR, CEILING, START = DAY, 28 * DAY, 7 * DAY  # periods of scrub, in seconds
 WATCH = 30 * DAY  # after damage the period does not grow for so long
@@ -102,7 +102,7 @@ def rot(device: str, scrubs: Sequence[ScrubSeen], now: float, whole: float = 0.0
         subject=device,
         kind=ForecastKind.ROT,
         what=f"{damaged:,} damaged chunk(s) in {read:.3g} TB read, {rate.mean * 1000:.2g} a TB of late; "
-        f"more within 30 days: {chance:.0%}; scrub every {steps.period / DAY:.3g} days",
+        f"more within 30 days: {chance:.0%}; scrub every {span_words(steps.period)}",
         confidence=_confidence(chance),
         base_rate=BASE_RATES[ForecastKind.ROT],
         hit_rate=HIT_RATES[ForecastKind.ROT],

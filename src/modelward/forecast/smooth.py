@@ -18,13 +18,15 @@ def ewma(points: Iterable[Point], half_life: float) -> list[float]:
     The first average is the first value. Points come in order of time.
     """
     averages: list[float] = []
-    last = 0.0
+    last = gap = share = 0.0
     for moment, value in points:
-        if averages:
-            share = -math.expm1(-math.log(2) * max(0.0, moment - last) / half_life)
-            averages.append(averages[-1] + share * (value - averages[-1]))
-        else:
+        if not averages:
             averages.append(value)
+        else:
+            if moment - last != gap:  # most samples are equally far apart
+                gap = moment - last
+                share = -math.expm1(-math.log(2) * max(0.0, gap) / half_life)
+            averages.append(averages[-1] + share * (value - averages[-1]))
         last = moment
     return averages
 

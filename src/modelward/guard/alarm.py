@@ -2,10 +2,13 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
+from msgspec.structs import replace
+
 from modelward.domain.alert import Alert, Condition, Flip, Kind, Notice, Silence, flips_of
-from modelward.domain.alerting import Book, Rules, advance, open_of
+from modelward.domain.alerting import Book, Rules, advance, differs, next_wake, open_of
 from modelward.domain.errors import StorageError
 from modelward.ports import Clock, Journal, Progress
 
@@ -33,6 +36,7 @@ class Alarm:
         self._rules, self._deliver = rules, deliver
         self._lock = threading.RLock()
         self._book = journal.get(BOOK, Book) or Book()
+        self._wake: datetime | None = clock.now()
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
@@ -60,23 +64,40 @@ class Alarm:
         for flip in flips:
             self._log.say("flip", kind=flip.kind.value, subject=flip.subject, bad=flip.bad, detail=flip.detail)
         self._keep(lambda: self._journal.flip(flips))
-        self._advance(flips)
+        self._advance(flips, self._rules())
 
     def tick(self) -> None:
         """Time passed: what was pending may be due, and reminders."""
         with self._lock:
-            if self._book.alerts or self._book.groups:
-                self._advance(())
+            now, seen = self._clock.now(), self._book.seen_at
+            set_back = seen is not None and now < seen
+            if self._wake is not None and (now >= self._wake or set_back):
+                self._advance((), self._rules())
 
-    def _advance(self, flips: Sequence[Flip]) -> None:
+    def flush(self) -> None:
+        """Tell at once all that is wrong: there will be no later look in this process."""
+        with self._lock:
+            for _ in range(2):  # once to begin what waits, once to tell it
+                self._advance((), replace(self._rules(), pending=timedelta(), group=timedelta()))
+
+    def _advance(self, flips: Sequence[Flip], rules: Rules) -> None:
+        """Notices go out before the book is kept: a kill in between repeats one, and never loses one."""
         now = self._clock.now()
-        silences = self._journal.get(SILENCES, tuple[Silence, ...]) or ()
-        book, notices = advance(self._book, flips, silences, now, self._rules(), now.astimezone())
-        changed, self._book = book != self._book, book
-        if changed:
-            self._keep(lambda: self._journal.put(BOOK, book))
+        book, notices = advance(self._book, flips, self._silences(), now, rules, now.astimezone())
         if notices:
             self._deliver(notices)
+        changed, self._book = differs(self._book, book), book
+        self._wake = next_wake(book, rules, now)
+        if changed:
+            self._keep(lambda: self._journal.put(BOOK, book))
+
+    def _silences(self) -> tuple[Silence, ...]:
+        """A journal that cannot be read silences nothing."""
+        try:
+            return self._journal.get(SILENCES, tuple[Silence, ...]) or ()
+        except StorageError as error:
+            self._log.say("journal_failed", error=str(error))
+            return ()
 
     def _keep(self, write: Callable[[], None]) -> None:
         try:

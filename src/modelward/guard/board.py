@@ -31,9 +31,9 @@ class Board:
     def publish(self, standing: Standing) -> None:
         """Show a new picture."""
         self._standing = standing
-        self.touch()
+        self.stir()
 
-    def touch(self) -> None:
+    def stir(self) -> None:
         """Something changed that watchers may want to look at."""
         with self._changed:
             self._revision += 1

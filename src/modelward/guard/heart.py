@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from modelward.config import Settings
 from modelward.domain.brake import Limits
 from modelward.domain.errors import StorageError
@@ -16,6 +18,7 @@ from modelward.guard.memory import Memory
 from modelward.guard.place import Opener
 from modelward.guard.tend import Tend
 from modelward.ports import Clock, Journal, Progress
+from modelward.services.site import Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,16 @@ class Heart:
         """When the brake engages (G4)."""
         chosen = self.settings()
         return Limits(models=chosen.brake_models, percent=chosen.brake_percent, window=chosen.brake_window)
+
+    def may_create_vault(self) -> bool:
+        """Whether a vault may be made: only where none was ever seen, since one that is gone is not to be replaced."""
+        return self.settings().vault not in self.memory.known.vaults
+
+    def remember_vault(self, site: Site) -> None:
+        """Remember that there was a vault."""
+        known, vault = self.memory.known, self.settings().vault
+        if site.vault is not None and vault not in known.vaults:
+            self.memory.set_known(replace(known, vaults={**known.vaults, vault: self.clock.now()}))
 
     def record(self, rows: Sequence[Row]) -> None:
         """Keep rows in the journal; statistics that cannot be written must not keep a model from being healed."""

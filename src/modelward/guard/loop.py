@@ -65,7 +65,7 @@ class Guard:
         done = self._drain()
         self._reconciler.look("after maintenance")
         again = self._drain()
-        self._heart.alarm.tick()
+        self._heart.alarm.flush()
         return (*done, *again)
 
     def _drain(self) -> tuple[JobView, ...]:

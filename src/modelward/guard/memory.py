@@ -30,11 +30,12 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LastProbe(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's last probe, and how many in a row failed."""
+    """A model's last probe, how many in a row failed, and how many in a row were kept off by others' requests."""
 
     at: datetime
     result: ProbeResult
     failed: int = 0
+    busy: int = 0
 
 
 class Tries:

@@ -11,6 +11,7 @@ from modelward.services.site import Site
 
 if TYPE_CHECKING:
     from modelward.ports import Surroundings
+    from modelward.services.forecast import Known
 
 
 class Place(Protocol):
@@ -32,6 +33,9 @@ class Place(Protocol):
 
     def oci_registry(self) -> OciRegistry:
         """The registries that snapshots are sent to and fetched from."""
+
+    def known_to_forecasts(self) -> "Known":
+        """What forecasts have to know beside the journal: windows, sizes, and what the drives say."""
 
     def server_at(self, url: str) -> Runtime:
         """Another server than the one of the settings."""

@@ -13,7 +13,7 @@ from modelward.guard.heart import Heart
 from modelward.guard.memory import LastProbe
 from modelward.ports import Runtime
 
-_SAID = frozenset({"busy"})  # no verdict: others are being served
+_BELIEVED = 5  # busy probes in a row that are taken for others being served; a request that never ends looks the same
 
 
 class Prober:
@@ -44,7 +44,7 @@ class Prober:
             url=self._runtime.url, up=not error, version=version, checked_at=now, error=error
         )
         heart.record([ServerRow(at=now, up=not error, seconds=seconds, version=version, error=error)])
-        heart.board.touch()
+        heart.board.stir()
 
     def probe(self) -> None:
         """Probe those whose turn it is."""
@@ -111,9 +111,9 @@ class Prober:
 
 
 def _after(before: LastProbe | None, result: ProbeResult, now: datetime) -> LastProbe:
-    failed = before.failed if before is not None else 0
-    if result.outcome in _SAID:
-        return LastProbe(at=now, result=result, failed=failed)
+    failed, busy = (before.failed, before.busy) if before is not None else (0, 0)
+    if result.outcome == "busy" and busy < _BELIEVED:
+        return LastProbe(at=now, result=result, failed=failed, busy=busy + 1)
     return LastProbe(at=now, result=result, failed=0 if result.outcome == "ok" else failed + 1)
 
 

@@ -28,6 +28,7 @@ from modelward.services.site import Site
 from modelward.services.status import status
 
 PLACES = frozenset({Kind.STORAGE})
+_CHECK_SECONDS = 60.0  # a check counts as known time for five minutes (domain.series)
 
 
 class Reconciler:
@@ -37,6 +38,7 @@ class Reconciler:
         self._heart, self._stop, self._heals = heart, stop, heals
         self._failed: dict[ModelName, str] = {}
         self._noted: dict[ModelName, str] = {}
+        self._checked_at = float("-inf")
 
     def look(self, cause: str) -> None:
         """One pass. What keeps us from looking at all is a condition too, and the next pass tries again."""
@@ -49,7 +51,8 @@ class Reconciler:
             self._heart.alarm.observe((), PLACES)
 
     def _open(self, cause: str) -> AbstractContextManager[Place]:
-        return self._heart.opener(self._heart.log, self._stop, cause=f"guard: {cause}", hurry=True)
+        create = self._heals and self._heart.may_create_vault()
+        return self._heart.opener(self._heart.log, self._stop, cause=f"guard: {cause}", hurry=True, create_vault=create)
 
     def _blind(self, error: ModelwardError) -> None:
         subject = "vault" if isinstance(error, StorageError) else "store"
@@ -63,6 +66,7 @@ class Reconciler:
             self._heart.board.publish(gone)
 
     def _pass(self, place: Place, cause: str) -> None:
+        self._heart.remember_vault(place.site)
         report = status(place.site, ())
         self._keep_manifests(place.site)
         self._note(report)
@@ -98,16 +102,17 @@ class Reconciler:
     # Tell.
 
     def _note(self, report: StatusReport) -> None:
-        """Keep in the journal what changed, and press the brake with what is newly damaged."""
+        """Keep in the journal what changed, all checks once a minute, and press the brake with what is damaged."""
         heart, now = self._heart, self._heart.clock.now()
+        regular = heart.clock.monotonic() - self._checked_at >= _CHECK_SECONDS
         rows: list[CheckRow | FindingRow] = []
         for line in report.models:
-            text = _damage(line)
-            if self._noted.get(line.name) == text:
-                continue
-            self._noted[line.name] = text
-            rows.append(_check(line, now))
-            rows += _findings(line, now)
+            changed = self._noted.get(line.name) != _damage(line)
+            self._noted[line.name] = _damage(line)
+            rows += [_check(line, now)] if changed or regular else []
+            rows += _findings(line, now) if changed else []
+        if regular:
+            self._checked_at = heart.clock.monotonic()
         heart.record(rows)
         damaged = [line for line in report.models if line.healthy is False and line.protected]
         if damaged:

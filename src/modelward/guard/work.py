@@ -21,6 +21,7 @@ from modelward.guard.survey import survey
 from modelward.guard.tasks import SCRUB_STORE
 from modelward.guard.tend import Tended, tend
 from modelward.scan import Pace
+from modelward.services.forecast import remember_drives, scrub_pace
 from modelward.services.repair_vault import repair_vault
 from modelward.services.retention import forget, prune
 from modelward.services.site import Site
@@ -45,12 +46,13 @@ def opened(heart: Heart, job: Job, *, create_vault: bool = False) -> AbstractCon
 
 def maintain(heart: Heart, job: Job) -> Maintained:
     """Tend the store, apply retention, look at disks and dates, tidy the journal."""
-    with opened(heart, job, create_vault=_may_create(heart)) as place:
-        _remember_vault(heart, place.site)
+    with opened(heart, job, create_vault=heart.may_create_vault()) as place:
+        heart.remember_vault(place.site)
         tended = tend(place.site)
         told(heart, tended)
         forgotten, freed = _retain(heart, place)
         heart.record(_space(place.site, heart.clock.now()))
+        remember_drives(heart.journal, place.known_to_forecasts().drives)
         survey(heart, place)
     heart.journal.compact(heart.clock.now())
     report = tended.report
@@ -77,18 +79,6 @@ def told(heart: Heart, tended: Tended) -> None:
     """A name that means another version is an event of its own (R4)."""
     if tended.moved:
         heart.alarm.observe(tended.moved, {Kind.TAG})
-
-
-def _may_create(heart: Heart) -> bool:
-    return heart.settings().vault not in heart.memory.known.vaults
-
-
-def _remember_vault(heart: Heart, site: Site) -> None:
-    known = heart.memory.known
-    vault = heart.settings().vault
-    if site.vault is not None and vault not in known.vaults:
-        seen = {**known.vaults, vault: heart.clock.now()}
-        heart.memory.set_known(msgspec.structs.replace(known, vaults=seen))
 
 
 def _retain(heart: Heart, place: Place) -> tuple[int, int]:
@@ -123,8 +113,7 @@ def scrub(heart: Heart, job: Job, of: str, since: timedelta) -> Report:
     with opened(heart, job) as place:
         site, settings = place.site, place.settings
         total = _total(site, of)
-        wished = settings.scrub_store if of == "store" else settings.scrub_vault
-        period = period_of(wished, heart.memory.known.damaged_at, heart.clock.now())
+        period = _period(heart, site, of, total)
         part = plan_slice(total, since, period, settings.scrub_rate)
         site.reading.pace = Pace(heart.clock, part.rate)
         percent = max(0.001, min(100.0, part.bytes * 100 / total)) if total else 100.0
@@ -134,6 +123,14 @@ def scrub(heart: Heart, job: Job, of: str, since: timedelta) -> Report:
         heart.record([_row(site, of, report, seconds, heart.clock.now())])
         _near(heart, site, of, report)
     return report
+
+
+def _period(heart: Heart, site: Site, of: str, total: int) -> timedelta:
+    """The chosen period; shorter after damage, and as short as the rot rate of the device asks for."""
+    settings, now = heart.settings(), heart.clock.now()
+    wished = settings.scrub_store if of == "store" else settings.scrub_vault
+    steered = timedelta(seconds=scrub_pace(heart.journal, now, _device(site, of), total).period)
+    return min(period_of(wished, heart.memory.known.damaged_at, now), max(steered, timedelta(seconds=1)))
 
 
 def _check(site: Site, of: str, percent: float) -> Report:

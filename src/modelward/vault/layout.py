@@ -34,9 +34,14 @@ class Layout:
         self.blobs = self._blobs_top.sub("sha256", create=create)
         self.own = root.sub("modelward", create=create)
         self.snapshots = self.own.sub("snapshots", create=create)
-        self.staging = self.own.sub("staging", create=create)
-        self.trash = self.own.sub("trash", create=create)
-        self.quarantine = self.own.sub("quarantine", create=create)
+        # A vault that was copied by what knows no empty folders (git, object stores) lacks some of these.
+        self.staging, self.trash, self.quarantine = map(self._made, ("staging", "trash", "quarantine"))
+
+    def _made(self, name: str) -> Folder:
+        try:
+            return self.own.sub(name)
+        except BlobMissing:
+            return self.own.sub(name, create=True)
 
     @classmethod
     def open(cls, path: Path) -> tuple[Self, VaultInfo]:

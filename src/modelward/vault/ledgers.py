@@ -20,8 +20,9 @@ class FolderLedgers:
     when the file is another one than the pair was made of.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self._path, self._clock = path, clock
+    def __init__(self, path: Path, clock: Clock, home: Path | None = None) -> None:
+        """``home`` has to be there: where its disk vanished, nothing is made in its place, and memory has to do."""
+        self._path, self._clock, self._home = path, clock, home
         self._cache: dict[str, tuple[FileId | None, Ledger]] = {}
 
     def ledger(self, key: str) -> Ledger:
@@ -54,6 +55,9 @@ class FolderLedgers:
         """Merge under a short lock of its own, so that a verify need not wait for a running backup."""
         if not change:
             return
+        if self._home is not None and not self._home.is_dir():
+            self._learn(key, change)
+            return
         try:
             folder = Folder.open(self._path, create=True)
         except (StorageError, DamageError):
@@ -65,8 +69,11 @@ class FolderLedgers:
                 self._cache[key] = (put_small(folder, folder, f"{key}.json", encode(merged)), merged)
         except StorageError:
             # Receipts save time. A full or read-only disk must not turn a good verdict into an error.
-            # This process goes on with what it learned until another one writes the file.
-            learned = apply(self.ledger(key), change)
-            self._cache[key] = (self._file(key), learned)
+            self._learn(key, change)
         finally:
             folder.close()
+
+    def _learn(self, key: str, change: LedgerChange) -> None:
+        """Go on with what was learned until another process writes the file."""
+        learned = apply(self.ledger(key), change)
+        self._cache[key] = (self._file(key), learned)

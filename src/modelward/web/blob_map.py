@@ -9,8 +9,8 @@ from modelward.domain.chunks import CHUNK, Span
 from modelward.domain.chunks import count as chunks_in
 from modelward.web.words import count, number, size
 
-COLUMNS: Final = 96
-ROWS: Final = 12
+COLUMNS: Final = 64
+ROWS: Final = 18
 CELL: Final = 10
 _DAY = 86_400
 _AGES: Final = ((1, "day"), (7, "week"), (30, "month"))
@@ -155,4 +155,6 @@ def _label(blob: BlobMap, tones: Iterable[str]) -> str:
 
 def kind_of(media_type: str) -> str:
     """The last word of a media type: ``application/vnd.ollama.image.model`` is ``model``."""
+    if "container.image" in media_type:
+        return "config"
     return media_type.rpartition(".")[2].partition("+")[0] or "blob"

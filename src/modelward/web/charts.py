@@ -10,7 +10,7 @@ from modelward.web.words import duration, share, size
 
 WIDTH: Final = 600
 HEIGHT: Final = 120
-_NICE: Final = (1, 2, 2.5, 5, 10)
+_NICE: Final = (1, 2, 3, 4, 6, 8, 10)
 
 
 class Bar(NamedTuple):
@@ -93,7 +93,9 @@ def error_rates(points: Sequence[LatencyPoint], span: Range) -> Chart:
         for at, rate in rates.items()
         if rate
     )
-    rows = tuple((_when(point.at), share(rates[point.at]), f"{point.errors:,}", f"{point.count:,}") for point in known[::-1])
+    rows = tuple(
+        (_when(point.at), share(rates[point.at]), f"{point.errors:,}", f"{point.count:,}") for point in known[::-1]
+    )
     failed, asked = sum(point.errors for point in known), sum(point.count for point in known)
     label = f"error rate: {failed:,} of {asked:,} probes failed"
     chart = _framed(span, label, top, _percent)
@@ -146,7 +148,7 @@ def _path(points: Sequence[object], span: Range, value: Callable[..., float | No
             continue
         y = round(HEIGHT - min(1.0, found / top) * HEIGHT, 1)
         x = span.x(point.at)  # type: ignore[attr-defined]  # every point has its moment
-        path += f"{pen}{x:g} {y:g}" + (f"h0.1" if pen == "M" else "")
+        path += f"{pen}{x:g} {y:g}" + ("h0.1" if pen == "M" else "")
         pen = "L"
     return path
 

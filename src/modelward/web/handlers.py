@@ -2,25 +2,33 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
-from modelward.api import handlers_alerts, handlers_history, handlers_jobs, handlers_models, handlers_settings, handlers_vault
+from modelward.api import (
+    handlers_alerts,
+    handlers_history,
+    handlers_jobs,
+    handlers_models,
+    handlers_settings,
+    handlers_vault,
+)
 from modelward.api.access import Asking
 from modelward.api.route import Ask, Nothing, Reply
 from modelward.domain.access import Scope
 from modelward.domain.alert import Kind
 from modelward.domain.answer import Problem
 from modelward.domain.name import ModelName
+from modelward.domain.outcome import SnapshotLine
 from modelward.domain.series import DAY, Series
-from modelward.domain.standing import ModelStanding
 from modelward.web import blob_map, model, overview, vault, work
 from modelward.web.assets import asset
 from modelward.web.engine import HTML, render
 from modelward.web.frame import frame, part
 from modelward.web.meaning import advice
 
+Query = TypeVar("Query")
 FRAGMENT: Final = "x-fragment"
 _WEEK, _MONTH = timedelta(days=7), timedelta(days=30)
 _ENDED: Final = 25
@@ -33,6 +41,12 @@ class ActivityQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     cursor: str = ""
 
 
+def _as(ask: Ask[Any, Any], query: Query) -> Ask[Query, None]:
+    """The same caller with the parameters of another operation."""
+    asked: Ask[Any, None] = ask
+    return replace(asked, query=query)
+
+
 def _page(template: str, ask: Ask[Any, Any], page: str, **values: object) -> Reply:
     return Reply(raw=render(template, frame=frame(ask, page), **values), media_type=HTML)
 
@@ -43,10 +57,9 @@ def page_overview(ask: Ask[overview.OverviewQuery, None]) -> Reply:
     if seen is None:
         return _page("waiting.html", ask, "overview")
     journal, since = ask.deps.journal, ask.deps.now() - _WEEK
+    rows = handlers_history.RowsQuery(days=7, limit=20)
     events = part(
-        lambda: overview.happened(
-            journal.flips(since, limit=20), _rows(ask, handlers_history.RowsQuery(days=7, limit=20))
-        )
+        lambda: overview.happened(journal.flips(since, limit=40), handlers_history.actions(_as(ask, rows)).items)
     )
     return _page(
         "overview.html",
@@ -61,13 +74,9 @@ def page_overview(ask: Ask[overview.OverviewQuery, None]) -> Reply:
     )
 
 
-def _rows(ask: Ask[Any, None], query: handlers_history.RowsQuery) -> Any:  # noqa: ANN401 - the rows of a page
-    return handlers_history.actions(replace(ask, query=query)).items
-
-
 def page_model(ask: Ask[model.ModelQuery, None]) -> Reply:
     """One model: its findings, chunks, snapshots, and how it was over time."""
-    known: ModelStanding = handlers_models.model(replace(ask, query=Nothing()))
+    known = handlers_models.model(_as(ask, Nothing()))
     query = ask.query
     history = handlers_history.HistoryQuery(days=query.days)
     return _page(
@@ -76,23 +85,23 @@ def page_model(ask: Ask[model.ModelQuery, None]) -> Reply:
         "model",
         facts=model.facts(known),
         findings=model.advices(known),
-        pictures=part(lambda: blob_map.pictures(handlers_models.chunks(ask), ask.deps.now())),
+        pictures=part(lambda: blob_map.pictures(handlers_models.chunks(_as(ask, Nothing())), ask.deps.now())),
         legend=blob_map.LEGEND,
         versions=part(lambda: model.versions(_snapshots(ask, known.name))),
         difference=part(lambda: _difference(ask)) if query.first and query.second else None,
-        trend=part(lambda: model.trend(handlers_history.history(replace(ask, query=history)))),
+        trend=part(lambda: model.trend(handlers_history.history(_as(ask, history)))),
         query=query,
     )
 
 
-def _snapshots(ask: Ask[Any, None], name: ModelName) -> Any:  # noqa: ANN401 - the snapshots of a page
+def _snapshots(ask: Ask[Any, None], name: ModelName) -> tuple[SnapshotLine, ...]:
     query = handlers_vault.SnapshotsQuery(model=name, limit=200)
-    return handlers_vault.snapshots(replace(ask, query=query)).items
+    return handlers_vault.snapshots(_as(ask, query)).items
 
 
 def _difference(ask: Ask[model.ModelQuery, None]) -> model.Difference:
     query = handlers_vault.DiffQuery(first=ask.query.first, second=ask.query.second)
-    return model.difference(handlers_vault.diff(replace(ask, query=query)))
+    return model.difference(handlers_vault.diff(_as(ask, query)))
 
 
 def page_vault(ask: Ask[Nothing, None]) -> Reply:
@@ -114,7 +123,7 @@ def page_vault(ask: Ask[Nothing, None]) -> Reply:
                 ask.deps.journal.series(Series.SPACE, now - _MONTH, None, "vault", DAY), now - _MONTH, now
             )
         ),
-        drills=part(lambda: vault.drills(handlers_history.drills(replace(ask, query=drills)).items)),
+        drills=part(lambda: vault.drills(handlers_history.drills(_as(ask, drills)).items)),
     )
 
 
@@ -129,7 +138,7 @@ def page_activity(ask: Ask[ActivityQuery, None]) -> Reply:
         "activity",
         running=[work.job_row(view) for view in reversed(views) if not view.over],
         ended=[work.job_row(view) for view in views if view.over][:_ENDED],
-        log=part(lambda: handlers_history.actions(replace(ask, query=query))),
+        log=part(lambda: handlers_history.actions(_as(ask, query))),
         event=overview.of_action,
         forms=work.forms(Scope(ask.who.scope), PLANNED),
         models=[each.name.short for each in seen.models] if seen is not None else [],

@@ -87,4 +87,6 @@ def _sentence(text: str) -> str:
 
 def _spaced(name: str) -> str:
     """The finding's own word, apart: ``ManifestLost`` becomes ``manifest lost``."""
-    return "".join(f" {char.lower()}" if char.isupper() and number else char for number, char in enumerate(name)).lower()
+    return "".join(
+        f" {char.lower()}" if char.isupper() and number else char for number, char in enumerate(name)
+    ).lower()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
@@ -13,7 +14,7 @@ from modelward.domain.standing import ModelStanding
 from modelward.web import charts
 from modelward.web.blob_map import kind_of
 from modelward.web.meaning import Advice, advice
-from modelward.web.overview import Event, answer, of_action
+from modelward.web.overview import Event, answer, never, of_action
 from modelward.web.words import HEALTH, Mark, duration, health, share, size
 
 _ACTIONS: Final = 30
@@ -42,6 +43,7 @@ class Facts(NamedTuple):
     released: bool
     size: str
     proved: datetime | None
+    unproved: str
     snapshots: int
     copy: str
     policy: str
@@ -113,6 +115,7 @@ def facts(model: ModelStanding) -> Facts:
         released=not model.protected,
         size=size(model.size),
         proved=model.verified_at,
+        unproved=never(model),
         snapshots=model.snapshots,
         copy=model.protection if model.snapshots else "none",
         policy=_POLICIES.get(model.policy, model.policy),
@@ -141,7 +144,7 @@ def advices(model: ModelStanding) -> tuple[Advice, ...]:
 def versions(lines: Sequence[SnapshotLine]) -> tuple[Version, ...]:
     """The timeline, the newest first; what is in the trash stands behind the rest."""
     live = [line for line in lines if not line.trashed]
-    older = {line.id: before.id for line, before in zip(live, live[1:], strict=False)}
+    older = {line.id: before.id for line, before in pairwise(live)}
     return tuple(
         Version(
             id=line.id,

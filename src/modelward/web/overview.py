@@ -1,20 +1,32 @@
 """The first page: how every model is, what happened, what is next, and what of the host stands behind it."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
-from modelward.domain.alert import Flip
+from modelward.domain.alert import Flip, Severity, severity_of
 from modelward.domain.history import ActionRow
 from modelward.domain.standing import ModelStanding, Standing, TaskStanding
-from modelward.domain.words import describe
+from modelward.domain.words import describe, printable
 from modelward.web.words import HEALTH, Mark, count, duration, health, link, short, size
 
-ROWS: Final = 100
+ROWS: Final = 50
+STEPS: Final = {
+    "PatchBlob": "healed blob",
+    "PlaceBlob": "brought blob",
+    "TrySuspects": "healed blob",
+    "PullModel": "downloaded",
+    "PlaceManifest": "put back manifest",
+    "FixOwner": "gave back owner of blob",
+}
 _EVENTS: Final = 12
+_NAMES: Final = 4
+_TOGETHER: Final = 60  # seconds
+_NEVER: Final = float("inf")
 _ORDER: Final = tuple(HEALTH)
 
 
@@ -35,6 +47,7 @@ class Row(NamedTuple):
     released: bool
     size: str
     proved: datetime | None
+    unproved: str
     snapshots: str
     copy: str
     answer: str
@@ -139,11 +152,17 @@ def row(model: ModelStanding) -> Row:
         released=not model.protected,
         size=size(model.size),
         proved=model.verified_at,
+        unproved=never(model),
         snapshots=f"{model.snapshots:,}",
         copy=model.protection if model.snapshots else "none",
         answer=answer(model),
         note=note(model),
     )
+
+
+def never(model: ModelStanding) -> str:
+    """What stands for the time of a proof that there is none of."""
+    return "–" if model.healthy is False else "never"  # noqa: RUF001 - an en dash is the sign for no value
 
 
 def answer(model: ModelStanding) -> str:
@@ -163,25 +182,49 @@ def note(model: ModelStanding) -> str:
 
 def happened(flips: Iterable[Flip], actions: Iterable[ActionRow]) -> tuple[Event, ...]:
     """Changes and actions, the newest first."""
-    events = [*(_of_flip(flip) for flip in flips), *(of_action(action) for action in actions)]
+    events = [*_of_flips(flips), *(of_action(action) for action in actions)]
     return tuple(sorted(events, key=lambda event: event.at, reverse=True)[:_EVENTS])
 
 
+def _of_flips(flips: Iterable[Flip]) -> Iterator[Event]:
+    """Changes of one kind that came together are one event."""
+    for _, group in groupby(flips, key=lambda flip: (flip.kind, flip.bad, int(flip.at.timestamp()) // _TOGETHER)):
+        together = tuple(group)
+        yield _of_flip(together[0]) if len(together) == 1 else _of_many(together)
+
+
 def _of_flip(flip: Flip) -> Event:
-    mark = Mark("loss", flip.kind) if flip.bad else Mark("good", f"{flip.kind}: over")
-    return Event(flip.at, mark, short(flip.subject), model_link(flip.subject), flip.detail if flip.bad else "", "")
+    subject, text = short(flip.subject), printable(flip.detail) if flip.bad else ""
+    return Event(flip.at, _flip_mark(flip), subject, model_link(flip.subject), text, "")
+
+
+def _of_many(flips: Sequence[Flip]) -> Event:
+    names = sorted(short(flip.subject) for flip in flips)
+    rest = f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
+    return Event(flips[0].at, _flip_mark(flips[0]), "", "", ", ".join(names[:_NAMES]) + rest, "")
+
+
+def _flip_mark(flip: Flip) -> Mark:
+    if not flip.bad:
+        return Mark("good", f"{flip.kind}: over")
+    return Mark("loss" if severity_of(flip.kind) is Severity.CRITICAL else "harm", flip.kind)
 
 
 def of_action(action: ActionRow) -> Event:
     """One step of a piece of work."""
     source = f" from {action.source}" if action.source else ""
     moved = f", {size(action.bytes)} in {duration(action.seconds)}" if action.bytes else ""
-    what = action.step or action.verb
-    text = f"{what} {action.target}".rstrip() + source + moved
+    what = STEPS.get(action.step, action.step or action.verb)
+    text = printable(f"{what} {_target(action.target)}".rstrip() + source + moved)
     mark = Mark("loss", "failed") if action.error else Mark("good", action.verb)
     if action.error:
         text = f"{action.verb}: {text}: {action.error}"
     return Event(action.at, mark, short(action.model), model_link(action.model), text, action.cause)
+
+
+def _target(text: str) -> str:
+    """A digest in its short form; any other target as it is."""
+    return text[7:19] if text.startswith("sha256:") else text
 
 
 def model_link(subject: str) -> str:
@@ -205,7 +248,11 @@ def upcoming(tasks: Iterable[TaskStanding]) -> tuple[Next, ...]:
         )
         for task in tasks
     ]
-    return tuple(sorted(found, key=lambda task: (not task.running, task.at is None, task.at or datetime.min)))
+    return tuple(sorted(found, key=_urgency))
+
+
+def _urgency(task: Next) -> tuple[bool, float]:
+    return not task.running, task.at.timestamp() if task.at is not None else _NEVER
 
 
 def tail(standing: Standing) -> str:

@@ -131,7 +131,7 @@ def _full(cost: VaultCost) -> tuple[str, str]:
     days = cost.days_to_full
     if days is None:
         return "not in sight", "the vault does not grow, or is too young to tell"
-    when = "more than 10 years" if days > 3_650 else count(days, "day")
+    when = count(days, "day") if days < 730 else f"{days // 365:,} years" if days < 36_500 else "not in sight"
     return when, f"at {size(cost.growth)} a day, with {size(cost.disk.free)} free"
 
 
@@ -188,5 +188,3 @@ def drills(rows: Iterable[DrillRow]) -> tuple[Drill, ...]:
 def free(points: Sequence[Point], since: datetime, until: datetime) -> charts.Chart:
     """The vault's free space over time."""
     return charts.free_space(points, charts.Range(since, until))
-
-

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import quote
 
-from modelward.domain.errors import BadName
+from modelward.domain.errors import EXIT_DAMAGE, EXIT_NOT_REPAIRABLE, BadName
 from modelward.domain.name import ModelName
 from modelward.domain.standing import JobState, ModelStanding
 from modelward.domain.units import format_bytes, format_duration
@@ -37,6 +37,10 @@ def health(model: ModelStanding) -> str:
     return "damaged" if model.recoverable else "lost"
 
 
+_LEFT = {
+    EXIT_DAMAGE: ("harm", "done: there is damage"),
+    EXIT_NOT_REPAIRABLE: ("loss", "done: there is damage without a copy"),
+}
 _JOBS = {
     JobState.WAITING: "unread",
     JobState.RUNNING: "busy",
@@ -48,9 +52,9 @@ _JOBS = {
 
 
 def job_mark(state: JobState, exit_code: int = 0) -> Mark:
-    """A job's state; one that is done and left damage says so by its colour and its exit code."""
+    """A job's state; one that is done and leaves damage says so."""
     if state is JobState.DONE and exit_code:
-        return Mark("harm", f"done, exit code {exit_code}")
+        return Mark(*_LEFT.get(exit_code, ("harm", f"done, exit code {exit_code}")))
     return Mark(_JOBS[state], state.value)
 
 

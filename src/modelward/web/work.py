@@ -16,6 +16,7 @@ from modelward.domain.standing import JobState, JobView
 from modelward.domain.verdict import Report, Verdict
 from modelward.domain.words import describe, places, printable
 from modelward.guard.verbs import VERBS, Verb
+from modelward.web.overview import STEPS
 from modelward.web.words import HEALTH, Mark, count, duration, job_mark, link, size
 
 _NAMES: Final = 3
@@ -103,7 +104,7 @@ def _repair(report: RepairReport) -> Told:
         return plan(report)
     lines = [
         Line(
-            f"{action.step} {action.target}".strip(),
+            f"{STEPS.get(action.step, action.step)} {action.target}".strip(),
             action.error or f"from {action.source}: {size(action.bytes_moved)} in {duration(action.seconds)}",
             "loss" if action.error else "good",
         )
@@ -125,7 +126,9 @@ def plan(report: RepairReport) -> Told:
     if not steps:
         head = "No source can heal this." if report.unhealed else "Nothing to do: nothing is known to be damaged."
         return Told(head, tuple(lines), nothing=not report.unhealed)
-    return Told(f"{count(len(steps), 'step')}, {size(report.plan.bytes)} to bring. Nothing was changed yet.", tuple(lines))
+    return Told(
+        f"{count(len(steps), 'step')}, {size(report.plan.bytes)} to bring. Nothing was changed yet.", tuple(lines)
+    )
 
 
 def step_text(step: Step) -> tuple[str, str]:
@@ -135,9 +138,15 @@ def step_text(step: Step) -> tuple[str, str]:
             what = f"heal blob {step.blob.short} {places(step.spans)}"
             return what, f"{size(step.bytes)} from {step.source}, {step.method.value}"
         case PlaceBlob():
-            return f"{'replace' if step.replaces else 'bring'} blob {step.blob.short}", f"{size(step.bytes)} from {step.source}"
+            return (
+                f"{'replace' if step.replaces else 'bring'} blob {step.blob.short}",
+                f"{size(step.bytes)} from {step.source}",
+            )
         case TrySuspects():
-            return f"heal what looks lost in blob {step.blob.short}", f"{size(step.bytes)} from {step.source}, then prove the whole"
+            return (
+                f"heal what looks lost in blob {step.blob.short}",
+                f"{size(step.bytes)} from {step.source}, then prove the whole",
+            )
         case PullModel():
             return f"download {step.model.short} again", f"{size(step.bytes)} by {step.source}"
         case PlaceManifest():
@@ -178,7 +187,9 @@ def _forget(report: ForgetReport) -> Told:
     verb = "would go" if report.dry_run else "went"
     lines = [Line(each.model.short, f"{each.id} {verb} to the trash", "harm") for each in report.forgotten]
     lines += [Line(each.model.short, f"{each.id} stays: {', '.join(why)}") for each, why in report.kept]
-    head = f"{count(len(report.forgotten), 'snapshot')} {verb} to the trash, {count(len(report.kept), 'snapshot')} kept."
+    head = (
+        f"{count(len(report.forgotten), 'snapshot')} {verb} to the trash, {count(len(report.kept), 'snapshot')} kept."
+    )
     return Told(head, tuple(lines), nothing=not report.forgotten)
 
 
@@ -278,17 +289,23 @@ def _field(each: msgspec.structs.FieldInfo) -> Field:
     if kind is bool:
         return Field(each.name, label, "yes", required=False)
     if kind is Level:
-        return Field(each.name, label, "choice", required=False, choices=tuple(level.value for level in (Level.FULL, Level.SAMPLE, Level.QUICK)))
+        return Field(
+            each.name,
+            label,
+            "choice",
+            required=False,
+            choices=tuple(level.value for level in (Level.FULL, Level.SAMPLE, Level.QUICK)),
+        )
     if each.name == "models":
         return Field(each.name, label, "models", required=False)
     if each.name == "model":
         return Field(each.name, label, "model", required=True)
     number = int in (kind, *get_args(kind)) or any(int in get_args(part) for part in get_args(kind))
-    return Field(each.name, label, "number" if number else "text", required=each.required or each.name in {"target", "source"})
+    return Field(
+        each.name, label, "number" if number else "text", required=each.required or each.name in {"target", "source"}
+    )
 
 
 def cause_rows(views: Iterable[JobView]) -> tuple[JobRow, ...]:
     """Jobs, the newest first."""
     return tuple(job_row(view) for view in views)
-
-

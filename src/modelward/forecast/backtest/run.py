@@ -116,10 +116,15 @@ def _rot_says(history: made.History[ScrubSeen], known: int, at: float) -> Foreca
 
 def _drive(rng: Random, months: int) -> Score:
     tally = Tally(ForecastKind.DRIVE, grace=0.0, quiet=365 * DAY)
+    alarms: dict[tuple[tuple[int, int], ...], bool] = {}  # a single reading is judged by its attributes alone
     for _ in range(4000):
         history = made.drive_history(rng, max(months, 12))  # the published rates are of a year
         readings = history.samples
-        judged = [said(one.at, drive_risk((one,), one.at)) for one in readings]
+        for one in readings:
+            key = tuple(one.attributes.items())
+            if key not in alarms:
+                alarms[key] = drive_risk((one,), one.at).alarm
+        judged = [Said(one.at, alarm=alarms[tuple(one.attributes.items())]) for one in readings]
         if judged:
             tally.add([*judged, Said(judged[-1].at + 7 * DAY, alarm=False)], history.events)
     return tally.score()

@@ -157,7 +157,7 @@ async function ended(job) {
   const report = await part("GET", `/activity/${job.id}`);
   const state = text("p", `${WORDS[job.state] || job.state}.`, job.state === "done" && !job.exit_code ? "outcome good" : "outcome loss");
   state.id = "act-state";
-  if (job.state === "done" && job.exit_code) state.textContent = `Done, exit code ${job.exit_code}: damage is left.`;
+  if (job.state === "done" && job.exit_code) state.textContent = job.exit_code === 1 || job.exit_code === 3 ? "Done: there is damage." : `Done, exit code ${job.exit_code}.`;
   body.replaceChildren(state, report.ok ? report.value : trouble(report.value));
   say(`${job.kind}: ${state.textContent}`);
   refresh();
