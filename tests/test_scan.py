@@ -23,7 +23,7 @@ from modelward.domain.errors import DiskFull, Interrupted, SourceFailed
 from modelward.domain.reading import ReadMode
 from modelward.scan import BlobFile, Pace, Reading, check_chunks, copy_checked, copy_whole, file_id, hash_whole
 from modelward.testing import FrozenClock, corrupt
-from tests.faults.test_file_systems import mounted
+from tests.disks import mounted
 from tests.places import BEGIN, Notes
 
 SIZES = (0, 1, 4095, 4096, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from benchmarks.bench import Bench
-from benchmarks.jobs import backup, bundle, memory, repair, restore, siblings, upstream, verify
+from benchmarks.jobs import backup, bundle, guard, memory, repair, restore, siblings, upstream, verify
 from benchmarks.result import Result
 
 JOBS: Mapping[str, Callable[[Bench], Result]] = {
@@ -20,4 +20,5 @@ JOBS: Mapping[str, Callable[[Bench], Result]] = {
     "upstream": upstream.ranges,
     "pull": upstream.whole,
     "memory": memory.every_verb,
+    "guard": guard.by_itself,
 }

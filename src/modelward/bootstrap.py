@@ -79,7 +79,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """Why a workplace is opened: what ends its work, its cause in the audit log, how long the server may take to answer."""
+    """Why a workplace is opened: what ends its work, its cause in the audit log, how long the server may take."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     cause: str = "user"

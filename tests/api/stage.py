@@ -24,6 +24,7 @@ from modelward.domain.standing import BrakeStanding, ModelStanding, Standing
 from modelward.guard.board import Board
 from modelward.guard.jobs import Jobs
 from modelward.ports import OciRegistry, Progress, Runtime, Serving, Surroundings
+from modelward.services.forecast import Known
 from modelward.services.site import Site
 from modelward.services.status import status
 from modelward.testing import FakeStore, FrozenClock, MemoryJournal
@@ -53,6 +54,10 @@ class Workplace:
     def oci_registry(self) -> OciRegistry:
         """No registry is asked here."""
         raise AssertionError("nobody asks a registry here")
+
+    def known_to_forecasts(self) -> Known:
+        """Nothing beside the journal."""
+        return Known()
 
     def server_at(self, url: str) -> Runtime:
         """No other server is asked here."""

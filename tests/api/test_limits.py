@@ -175,6 +175,14 @@ def test_event_streams_are_bounded_and_given_back(stage: Stage) -> None:
             pytest.fail("the slot of the listener who left was never given back")
 
 
+def test_asking_for_the_head_of_a_stream_holds_nothing(anyone: Client) -> None:
+    """HEAD of a stream is answered at once, however often, and takes no listener's place (T26)."""
+    for _ in range(20):
+        answer = anyone.raw("HEAD", "/api/v1/events")
+        assert (answer.status, answer.body) == (200, b"")
+        assert answer.headers["content-type"].startswith("text/event-stream")
+
+
 @pytest.mark.parametrize(
     "path", ["/livez", "/readyz", "/metrics", "/api/v1/models", "/api/v1/jobs/none", "/nothing", "/api/v1/openapi.json"]
 )

@@ -42,8 +42,10 @@ def test_a_socket_that_was_left_behind_is_taken_over(stage: Stage, tmp_path: Pat
     stage.environ["MODELWARD_LISTEN"] = f"unix:{path}"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    with stage.serving(), pytest.raises(BadSetting, match="another process listens"):
-        bind(f"unix:{path}")
+    with stage.serving() as running:
+        with pytest.raises(BadSetting, match="another process listens"):
+            bind(f"unix:{path}")
+        assert client(running).raw("GET", "/livez").status == 200
     path.write_text("mine")
     with pytest.raises(BadSetting, match="cannot listen"):
         bind(f"unix:{path}")

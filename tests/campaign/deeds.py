@@ -4,7 +4,7 @@ import gzip
 import json
 from collections.abc import Callable
 
-from modelward.testing.fault_proxy import Client, Deed, Exchange, faithful
+from modelward.testing.fault_proxy import Asker, Deed, Exchange, faithful
 
 MIB = 1 << 20
 DEEDS: dict[str, Deed] = {}
@@ -23,7 +23,7 @@ def deed(name: str) -> Callable[[Deed], Deed]:
 def _then_pour(first: bytes, piece: bytes) -> Deed:
     """Begin like this, and go on without end."""
 
-    def work(client: Client, _: Exchange) -> None:
+    def work(client: Asker, _: Exchange) -> None:
         client.send(first)
         client.pour(piece)
 
@@ -31,14 +31,14 @@ def _then_pour(first: bytes, piece: bytes) -> Deed:
 
 
 def _redirect(place: str) -> Deed:
-    def work(client: Client, exchange: Exchange) -> None:
+    def work(client: Asker, exchange: Exchange) -> None:
         client.answer(307, b"", Location=place.replace("{here}", f"http://{client.address}{exchange.path}"))
 
     return work
 
 
 def _login(realm: str) -> Deed:
-    def work(client: Client, _: Exchange) -> None:
+    def work(client: Asker, _: Exchange) -> None:
         client.answer(401, b"", WWW_Authenticate=realm.replace("{here}", client.address))
 
     return work
@@ -129,80 +129,80 @@ _logins()
 
 
 @deed("resets in the middle of the head")
-def _(client: Client, _: Exchange) -> None:
+def _(client: Asker, _: Exchange) -> None:
     client.send(b"HTTP/1.1 200 OK\r\nContent-Le")
     client.reset()
 
 
 @deed("resets in the middle of the body")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     client.answer(exchange.status, exchange.body[: len(exchange.body) // 2], Content_Length=len(exchange.body))
     client.reset()
 
 
 @deed("says nothing more in the middle of the body")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     client.answer(exchange.status, exchange.body[: len(exchange.body) // 2], Content_Length=len(exchange.body))
     client.hang()
 
 
 @deed("the body by the byte")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     client.answer(exchange.status, b"", Content_Length=max(5000, len(exchange.body)))
     client.trickle(exchange.body + bytes(5000))
 
 
 @deed("a body without end")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     client.answer(exchange.status, exchange.body, Content_Length=None)
     client.pour(bytes(MIB))
 
 
 @deed("a body without end, of a length")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     client.answer(exchange.status, exchange.body, Content_Length=1 << 50)
     client.pour(bytes(MIB))
 
 
 @deed("chunks without end")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     client.answer(exchange.status, b"", Content_Length=None, Transfer_Encoding="chunked")
     client.pour(b"10000\r\n" + bytes(1 << 16) + b"\r\n")
 
 
 @deed("a chunk of a length that is none")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     client.answer(exchange.status, b"", Content_Length=None, Transfer_Encoding="chunked")
     client.send(b"zz\r\nhello\r\n0\r\n\r\n")
 
 
 @deed("a chunk as long as memory")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     client.answer(exchange.status, b"", Content_Length=None, Transfer_Encoding="chunked")
     client.send(b"7fffffffffffffff\r\nhello")
 
 
 @deed("trailers without end")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     client.answer(exchange.status, b"", Content_Length=None, Transfer_Encoding="chunked")
     client.send(b"%x\r\n%s\r\n0\r\n" % (max(1, len(exchange.body)), exchange.body or b"x"))
     client.pour(b"X: y\r\n" * 500)
 
 
 @deed("two lengths")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     size = len(exchange.body)
     client.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Length: 3\r\n\r\n%s" % (size, exchange.body))
 
 
 @deed("wrong bytes of the right length")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     flipped = bytes(byte ^ 1 for byte in exchange.body)
     faithful(client, _with(exchange, flipped))
 
 
 @deed("one wrong bit")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     middle = len(exchange.body) // 2
     body = bytearray(exchange.body)
     if body:
@@ -211,75 +211,75 @@ def _(client: Client, exchange: Exchange) -> None:
 
 
 @deed("packed, and larger than memory")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     client.answer(exchange.status, gzip.compress(bytes(64 * MIB)), Content_Encoding="gzip")
 
 
 @deed("the whole for a range")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     client.answer(200, exchange.body + bytes(MIB))
 
 
 @deed("a range from elsewhere")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     client.answer(206, exchange.body, Content_Range=f"bytes 7-{6 + len(exchange.body)}/{1 << 40}")
 
 
 @deed("a range that is none")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     client.answer(206, exchange.body, Content_Range="bytes */none")
 
 
 @deed("several ranges")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     body = b"--x\r\nContent-Range: bytes 0-3/9\r\n\r\nabcd\r\n--x--\r\n"
     client.answer(206, body + exchange.body, Content_Type="multipart/byteranges; boundary=x")
 
 
 @deed("headers by the thousand")
-def _(client: Client, exchange: Exchange) -> None:
+def _(client: Asker, exchange: Exchange) -> None:
     client.answer(exchange.status, exchange.body, **{f"X_{number}": "y" for number in range(5000)})
 
 
 @deed("a manifest of ten thousand layers")
-def _(client: Client, _: Exchange) -> None:
+def _(client: Asker, _: Exchange) -> None:
     layer = {"mediaType": "x", "digest": "sha256:" + "a" * 64, "size": 1 << 49}
     layers = [layer | {"digest": f"sha256:{number:064x}"} for number in range(10_001)]
     client.answer(200, json.dumps({"schemaVersion": 2, "config": layer, "layers": layers}).encode())
 
 
 @deed("a manifest of a petabyte")
-def _(client: Client, _: Exchange) -> None:
+def _(client: Asker, _: Exchange) -> None:
     layer = {"mediaType": "x", "digest": "sha256:" + "a" * 64, "size": 1 << 50}
     client.answer(200, json.dumps({"schemaVersion": 2, "config": layer, "layers": []}).encode())
 
 
 @deed("a manifest with paths for digests")
-def _(client: Client, _: Exchange) -> None:
+def _(client: Asker, _: Exchange) -> None:
     layer = {"mediaType": "x", "digest": "sha256:../../../../etc/passwd", "size": 5}
     client.answer(200, json.dumps({"schemaVersion": 2, "config": layer, "layers": [layer]}).encode())
 
 
 @deed("a line without end")
-def _(client: Client, _: Exchange) -> None:
+def _(client: Asker, _: Exchange) -> None:
     client.answer(200, b'{"status":"', Content_Length=None)
     client.pour(b"x" * 4096)
 
 
 @deed("the same line for ever")
-def _(client: Client, _: Exchange) -> None:
+def _(client: Asker, _: Exchange) -> None:
     client.answer(200, b"", Content_Length=None)
     while not client.over:
         client.trickle(b'{"status":"pulling manifest"}\n')
 
 
 @deed("an error in a line")
-def _(client: Client, _: Exchange) -> None:
+def _(client: Asker, _: Exchange) -> None:
     client.answer(200, b'{"status":"pulling"}\n{"error":"no \x1b[31m space \\u0000 left"}\n')
 
 
 @deed("success at once")
-def _(client: Client, _: Exchange) -> None:
+def _(client: Asker, _: Exchange) -> None:
     client.answer(200, b'{"status":"success"}\n')
 
 

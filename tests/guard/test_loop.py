@@ -7,7 +7,7 @@ import pytest
 
 from modelward.domain.alert import Kind
 from modelward.domain.errors import StoreNotFound, VaultMissing, WriteFailed
-from modelward.domain.history import ActionRow, FindingRow, ScrubRow, SpaceRow
+from modelward.domain.history import ActionRow, DrillRow, FindingRow, ScrubRow, SpaceRow
 from modelward.domain.name import ModelName
 from modelward.domain.standing import JobState
 from modelward.guard import tasks
@@ -302,3 +302,14 @@ def test_a_clock_that_jumps_starts_no_storm(room: Room, days: int) -> None:
     kinds = [view.kind for view in room.jobs.list() if view.cause == "guard: schedule"]
     assert all(kinds.count(kind) <= 3 for kind in set(kinds))
     assert {kind for kind, _ in room.troubles()} <= {Kind.SCRUB, Kind.BACKUP, Kind.DISK}
+
+
+def test_a_drill_is_rehearsed_and_its_times_are_kept(room: Room) -> None:
+    """Once a week a model is restored into scratch, proved, timed, and taken away; the store is not touched."""
+    room.wait(days=8)
+    room.guard.tick()
+    room.guard._work("test")  # noqa: SLF001
+    rows = room.journal.rows(DrillRow, room.place.clock.now().replace(year=2000))
+    assert rows
+    assert all(row.ok and row.bytes > MIB for row in rows)
+    assert not list((room.base / "state" / "drill").glob("*/*"))

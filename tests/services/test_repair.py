@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from modelward.domain.chunks import Span
+from modelward.domain.digest import Digest
 from modelward.domain.errors import RuntimeUnreachable, SourceFailed, StoreNotAccepted
-from modelward.domain.finding import UnstableRead
+from modelward.domain.finding import Corrupt, UnstableRead
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import RepairReport
 from modelward.domain.reading import Level
+from modelward.domain.receipt import KnownBad, LedgerChange
 from modelward.domain.runtime import ServedModel
+from modelward.scan import id_of
 from modelward.services.backup import backup
 from modelward.services.protect import release
 from modelward.services.repair import repair
@@ -127,6 +131,25 @@ def test_every_damage_heals_bit_for_bit(place: Place, damage: Callable[[Place], 
     heal(place)
     assert fingerprint(place.store, ignore=".modelward") == before
     assert {path.name[:7] for path in (place.store / "blobs").iterdir()} == {"sha256-"}
+
+
+@pytest.mark.parametrize("level", [Level.QUICK, Level.SAMPLE])
+@pytest.mark.parametrize("seen", ["cut short", "known from a sample"])
+def test_a_repair_vouches_for_nothing_that_it_did_not_read(place: Place, seen: str, level: Level) -> None:
+    """More is wrong with the blob than the look knows of: all of it is healed before it counts (W3)."""
+    path = weights_path(place)
+    corrupt.flip_bit(path, 10, 1)
+    corrupt.flip_bit(path, 3 * CHUNK, 1)
+    if seen == "cut short":
+        corrupt.truncate(path, 4 * CHUNK)
+    else:
+        site, blob = place.site(), Digest(path.name.removeprefix("sha256-"))
+        known = Corrupt(blob=blob, size=len(WEIGHTS), path="", spans=(Span(3 * CHUNK, CHUNK),))
+        bad = {blob.hex: KnownBad(id_of(path.stat()), 5, (known,))}
+        site.ledgers.update(site.store_key, LedgerChange(damaged=bad, dropped=frozenset(bad)))
+    assert repair(place.site(), (), level=level).exit_code == 0
+    assert path.read_bytes() == WEIGHTS
+    assert verify(place.site(), (), Level.FULL).exit_code == 0
 
 
 def test_bad_sectors_go_into_a_new_file(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,10 +76,16 @@ def test_the_age_of_the_last_proof_colours_what_is_good() -> None:
 def test_damage_is_told_in_bytes_and_chunks() -> None:
     """A span stands below the picture in words."""
     found = picture(blob(Run(2, "good", THEN), Run(2, "bad", None), bad=(Span(2 * CHUNK, 2 * CHUNK),)), NOW)
-    assert found.harms[0] == ("bytes 2,097,152 to 4,194,303", "chunks 2 to 3", "2.1 MB")
+    assert found.harms[0] == ("damaged", "bytes 2,097,152 to 4,194,303", "chunks 2 to 3", "2.1 MB")
     assert found.label == "4 chunks: 2 damaged"
     assert found.rects[-1].title == "chunks 2 to 3: damaged"
     assert found.per_cell == "one cell is 1 chunk (1 MiB)"
+
+
+def test_a_blob_without_a_file_is_told_as_not_there() -> None:
+    """It has no spans of its own, and is told all the same."""
+    found = picture(blob(Run(3, "lost", None)), NOW)
+    assert found.harms == (("not there", "the whole blob", "3 chunks", "3.15 MB"),)
 
 
 def test_many_places_are_counted_not_listed() -> None:

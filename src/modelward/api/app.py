@@ -131,6 +131,8 @@ class _Desk:
         )
 
     def _answer(self, route: Route, ask: Ask[Any, Any], answer: object) -> Response:
+        if route.kind is Kind.EVENTS and ask.asking.method == "HEAD":
+            return Response(media_type=route.kind, headers={"cache-control": "no-store"})
         if route.kind is Kind.EVENTS:
             return self._runtime.streams.begin(answer)  # type: ignore[arg-type]  # the table says so, a test checks it
         reply = answer if isinstance(answer, Reply) else Reply(value=answer)

@@ -15,17 +15,10 @@ if TYPE_CHECKING:
 
     from modelward.api.tokens import Tokens
     from modelward.domain.alert_report import AlertTest
-    from modelward.services.forecast import Known
 
 
 def _lives() -> str:
     return ""
-
-
-def _nothing_more() -> "Known":
-    from modelward.services.forecast import Known
-
-    return Known()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +26,7 @@ class Deps:
     """Everything that an answer is made of.
 
     ``alive`` says why the guard's loops do not live, and nothing while they do; it must answer at once. ``settings``
-    gives the settings as they are now. ``test_alerts`` sends a test through every channel. ``known`` is
-    what forecasts need beside the journal.
+    gives the settings as they are now. ``test_alerts`` sends a test through every channel.
     """
 
     board: Board
@@ -47,7 +39,6 @@ class Deps:
     tokens: "Tokens"
     test_alerts: "Callable[[], AlertTest]"
     alive: Callable[[], str] = field(default=_lives)
-    known: "Callable[[], Known]" = field(default=_nothing_more)
 
     def now(self) -> "datetime":
         """The time of day in UTC."""

@@ -72,7 +72,9 @@ def forecast(ask: Ask[Nothing, None]) -> ForecastReport:
     """What the history lets one expect, alarms first, each with a cheap action."""
     from modelward.services.forecast import forecasts
 
-    return forecasts(ask.deps.journal, ask.deps.now(), ask.deps.known())
+    with place_of(ask) as place:
+        known = place.known_to_forecasts()
+    return forecasts(ask.deps.journal, ask.deps.now(), known)
 
 
 def series(ask: Ask[SeriesQuery, None]) -> tuple[Point, ...]:

@@ -379,6 +379,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         scope=READ,
         answer=ForecastReport,
         group="History",
+        errors=_PLACE,
         blocking=True,
     ),
     Route(

@@ -21,7 +21,10 @@ def command(
         str, typer.Option("--check-interval", metavar="SECONDS", help="How often to look at the server.")
     ] = "",
     maintenance: Annotated[
-        bool, typer.Option("--maintenance/--no-maintenance", help="Back up, scrub, heal and drill; else only check, probe and alert.")
+        bool,
+        typer.Option(
+            "--maintenance/--no-maintenance", help="Back up, scrub, heal and drill; else only check, probe and alert."
+        ),
     ] = True,
     listen: Annotated[
         str, typer.Option("--listen", metavar="ADDRESS:PORT", help="Where to serve API and dashboard.")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from modelward.domain.alert import Kind
+from modelward.domain.outcome import DrillReport
 from modelward.domain.schedule import Task, next_run
 from modelward.domain.standing import JobState, JobView
 from modelward.domain.timetable import Timetable
@@ -24,6 +25,7 @@ _HANGS = 60.0  # seconds past its deadline after which a lane is given up
 _PATIENCE = 8.0  # seconds that a stop waits for what runs
 _HUNG_LOOK = 900.0
 TEND = "tend"
+SCHEDULE = "guard: schedule"
 
 
 class Guard:
@@ -186,12 +188,14 @@ class Guard:
 
     def _do(self, job: Job) -> JobView:
         heart, kind = self._heart, job.view.kind
-        recurring = kind in {task.name for task in tasks.tasks_of(heart.settings())}
+        recurring = job.view.cause == SCHEDULE and kind in {task.name for task in tasks.tasks_of(heart.settings())}
         if recurring:
             heart.memory.set_runs(heart.memory.runs.begin(kind, heart.clock.now()))
         view = heart.jobs.carry_out(job)
         if recurring:
             heart.memory.set_runs(heart.memory.runs.end(kind, heart.clock.now(), view.error or view.state.value))
+        if isinstance(view.report, DrillReport):
+            heart.record([work.drill_row(view.report, heart.clock.now())])
         if recurring or kind == TEND:
             error = view.error if view.state is JobState.FAILED else ""
             heart.alarm.observe(tuple(work.failures(kind, error)), {Kind.MAINTENANCE}, {kind})
@@ -218,7 +222,7 @@ class Guard:
         return not Timetable.parse(hours).wait(self._heart.clock.now().astimezone())
 
     def _submit(self, kind: str) -> JobView:
-        return self._heart.jobs.submit(kind, (), "guard: schedule", self._run_of(kind))
+        return self._heart.jobs.submit(kind, (), SCHEDULE, self._run_of(kind))
 
     def _run_of(self, kind: str) -> Run:
         heart = self._heart

@@ -10,6 +10,7 @@ import msgspec
 from modelward.domain.alert import Condition, Kind
 from modelward.domain.errors import ModelwardError
 from modelward.domain.history import DrillRow, ScrubRow, SpaceRow
+from modelward.domain.outcome import DrillReport
 from modelward.domain.reading import Level
 from modelward.domain.scrubbing import period_of, plan_slice
 from modelward.domain.verdict import Report
@@ -176,26 +177,27 @@ def failures(kind: str, error: str) -> Iterable[Condition]:
         )
 
 
-def rehearse(heart: Heart, job: Job) -> object:
-    """A drill, and its times in the journal."""
+def rehearse(heart: Heart, job: Job) -> DrillReport:
+    """A drill; one that fails is a failure of maintenance, and its row is in the journal all the same."""
     from modelward.services.drill import drill  # once a week
 
     with opened(heart, job) as place:
         report = drill(place.site, Path(place.settings.state), reserve=place.settings.reserve)
-        heart.record(
-            [
-                DrillRow(
-                    at=heart.clock.now(),
-                    model=str(report.model),
-                    snapshot=report.snapshot,
-                    bytes=report.bytes,
-                    restore_seconds=report.restore_seconds,
-                    verify_seconds=report.verify_seconds,
-                    ok=report.ok,
-                    why=report.why,
-                )
-            ]
-        )
-        if not report.ok:
-            raise ModelwardError(f"the rehearsed restore failed: {report.why}", thing=report.model)
+    if not report.ok:
+        heart.record([drill_row(report, heart.clock.now())])
+        raise ModelwardError(f"the rehearsed restore failed: {report.why}", thing=report.model)
     return report
+
+
+def drill_row(report: DrillReport, now: datetime) -> DrillRow:
+    """What the journal keeps of a drill."""
+    return DrillRow(
+        at=now,
+        model=str(report.model),
+        snapshot=report.snapshot,
+        bytes=report.bytes,
+        restore_seconds=report.restore_seconds,
+        verify_seconds=report.verify_seconds,
+        ok=report.ok,
+        why=report.why,
+    )

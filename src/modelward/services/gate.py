@@ -124,7 +124,7 @@ class _Gate:
         """Exists, integrity, recover, re-download."""
         site = self._looking
         self._expected = expected_models(site, self._inventory, self._asked, site.registry, all_named=True)
-        inspection = inspect_store(site, self._inventory, self._expected, level, unproved=True)
+        inspection = inspect_store(site, self._inventory, self._expected, level, unproved=True, damaged=True)
         site.ledgers.update(site.store_key, inspection.change(int(site.clock.now().timestamp())))
         try:
             self._heal(inspection)

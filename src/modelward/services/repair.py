@@ -42,7 +42,7 @@ def repair(
     inventory = site.store.inventory()
     doubts = store_findings(site, inventory)
     expected = expected_models(site, inventory, asked, site.registry)
-    inspection = inspect_store(site, inventory, expected, level)
+    inspection = inspect_store(site, inventory, expected, level, damaged=True)
     site.ledgers.update(site.store_key, inspection.change(int(site.clock.now().timestamp())))
     plan = plan_for(site, expected, inspection)
     if plan.models:

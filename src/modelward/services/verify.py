@@ -59,8 +59,13 @@ def inspect_store(  # noqa: PLR0913 - what is there, what ought to be, and how d
     sample_percent: float = 5.0,
     *,
     unproved: bool = False,
+    damaged: bool = False,
 ) -> Inspection:
-    """Inspect the blobs that the expected models need; with ``unproved`` a quick look reads what no receipt proves."""
+    """Inspect the blobs that the expected models need.
+
+    A quick look reads what no receipt proves with ``unproved``. With ``damaged`` what is known to be bad is read whole
+    at every level: it was cut short, or a sample saw a part of it, and what is healed then counts as whole (W3).
+    """
     ledger = site.ledgers.ledger(site.store_key)
     shelf = Shelf(blobs=site.store, stats=inventory.blobs, odd=inventory.odd)
     inspector = Inspector(shelf, site.vault, ledger, site.reading)
@@ -68,11 +73,14 @@ def inspect_store(  # noqa: PLR0913 - what is there, what ought to be, and how d
     inspector.quick(sizes)
     if level is not Level.QUICK:
         read(inspector, inspector.candidates(sizes), level, sample_percent)
-    elif unproved:
+    if level is not Level.FULL:
         left = {blob: size for blob, size in sizes.items() if blob not in inspector.result.proved}
-        inspector.read(whole_tasks(inspector.candidates(left)))
-    else:
-        inspector.result.unread = sum(size for blob, size in sizes.items() if blob not in inspector.result.proved)
+        bad = {blob: size for blob, size in left.items() if damaged and blob in inspector.result.findings}
+        todo = left if unproved and level is Level.QUICK else bad
+        if todo:
+            inspector.read(whole_tasks(inspector.candidates(todo)))
+        if level is Level.QUICK:
+            inspector.result.unread += sum(size for blob, size in left.items() if blob not in todo)
     for finding in _owners(site, inventory.blobs, sizes):
         inspector.result.findings.setdefault(finding.blob, []).append(finding)
     return inspector.result

@@ -18,6 +18,7 @@ from modelward.testing.corrupt import (
 )
 from modelward.testing.elsewhere import MemoryRegistry, MemorySource
 from modelward.testing.fake_ollama import FakeOllama
+from modelward.testing.fault_proxy import Asker, Exchange, FaultProxy, faithful
 from modelward.testing.faulty import Fault, FaultySource
 from modelward.testing.gguf import tiny_gguf
 from modelward.testing.journal import MemoryJournal
@@ -29,12 +30,15 @@ from modelward.testing.trees import Entry, fingerprint
 
 __all__ = [
     "Asked",
+    "Asker",
     "Damage",
     "Entry",
+    "Exchange",
     "FakeOllama",
     "FakeRegistry",
     "FakeStore",
     "Fault",
+    "FaultProxy",
     "FaultySource",
     "FrozenClock",
     "IdleRuntime",
@@ -47,6 +51,7 @@ __all__ = [
     "delete",
     "empty",
     "extend",
+    "faithful",
     "fingerprint",
     "flip_bit",
     "garble",

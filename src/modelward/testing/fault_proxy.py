@@ -28,7 +28,7 @@ class Exchange:
 
 
 @dataclass
-class Client:
+class Asker:
     """The way back to who asked; ``stop`` is set when the proxy ends. What it is sent may be no HTTP at all."""
 
     link: socket.socket
@@ -76,10 +76,10 @@ class Client:
         self.link.close()
 
 
-Deed = Callable[[Client, Exchange], None]
+Deed = Callable[[Asker, Exchange], None]
 
 
-def faithful(client: Client, exchange: Exchange) -> None:
+def faithful(client: Asker, exchange: Exchange) -> None:
     """Hand the answer on as it is."""
     told = {name.replace("-", "_"): value for name, value in exchange.headers if name.lower() not in _HOPS}
     length = {} if exchange.method == "HEAD" else {"Content_Length": len(exchange.body)}
@@ -141,7 +141,7 @@ class FaultProxy:
             self.asked.append((method, path, headers))
             exchange = self._ask(method, path, headers, body)
             deed = self.deed if self.strikes(method, path) else faithful
-            deed(Client(link, self.stop, self.address), exchange)
+            deed(Asker(link, self.stop, self.address), exchange)
 
     def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Exchange:
         from http.client import HTTPConnection

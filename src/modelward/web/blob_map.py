@@ -37,8 +37,9 @@ class Rect(NamedTuple):
 
 
 class Harm(NamedTuple):
-    """A damaged span in words."""
+    """A damaged span in words; ``what`` is damaged or not there."""
 
+    what: str
     where: str
     chunks: str
     length: str
@@ -71,7 +72,7 @@ def picture(blob: BlobMap, now: datetime) -> Picture:
     each = max(1, -(-total // (COLUMNS * ROWS)))
     tones = cells(blob, each, now)
     columns = min(COLUMNS, max(1, len(tones)))
-    harms = tuple(_harm(span) for span in blob.bad)
+    harms = tuple(_harm(span) for span in blob.bad) or _gone(blob, total)
     return Picture(
         kind=kind_of(blob.media_type),
         digest=blob.blob.short,
@@ -137,10 +138,18 @@ def _equal(tones: Sequence[str], columns: int) -> Iterator[tuple[int, int]]:
 def _harm(span: Span) -> Harm:
     first, last = span.offset // CHUNK, (span.end - 1) // CHUNK
     return Harm(
+        what="damaged",
         where=f"bytes {number(span.offset)} to {number(span.end - 1)}",
         chunks=f"chunk {number(first)}" if first == last else f"chunks {number(first)} to {number(last)}",
         length=size(span.length),
     )
+
+
+def _gone(blob: BlobMap, total: int) -> tuple[Harm, ...]:
+    """A blob without a file has no span of its own."""
+    if not any(run.state == "lost" for run in blob.runs):
+        return ()
+    return (Harm(what="not there", where="the whole blob", chunks=count(total, "chunk"), length=size(blob.size)),)
 
 
 def _label(blob: BlobMap, tones: Iterable[str]) -> str:

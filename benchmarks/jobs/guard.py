@@ -1,0 +1,187 @@
+"""The guard: memory while it scrubs, idle time, how soon a lost manifest is back, and what health checks cost."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+from benchmarks.bench import Bench
+from benchmarks.ground import Ground, crowded_store
+from benchmarks.race import Contender
+from benchmarks.result import MB, Result, Target, under
+from modelward.domain.history import ScrubRow
+from modelward.journal.sqlite import read_journal
+from modelward.testing import FakeStore
+
+_MODELS, _BLOBS = 50, 10
+_LOSSES = 50
+_IDLE_SECONDS = 120.0
+_SCRUB_SECONDS = 180.0
+_PATIENCE = 300.0
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def by_itself(bench: Bench) -> Result:
+    """A guard with API and dashboard, on 50 models and on the big one."""
+    return Result(job="guard", tables=(), targets=(*_crowd(bench), *_big(bench)))
+
+
+def _crowd(bench: Bench) -> tuple[Target, ...]:
+    """Fifty models in five hundred files."""
+    ground = Ground(bench.base / "crowd", bench.environ, bench.say)
+    crowded_store(ground.store, _MODELS, _BLOBS)
+    with _guarding(ground) as first:
+        verdict = first.until_answered()
+        first.until_backed_up(_MODELS)
+        losses = [first.lose(f"crowd{number % _MODELS:04}") for number in range(_LOSSES)]
+    with _guarding(ground) as guard:
+        again = guard.until_answered()
+        guard.until_ready()
+        time.sleep(10)
+        idle = guard.busy_share(_IDLE_SECONDS)
+        health = ground.measure(Contender.ours("health", environ={"MODELWARD_LISTEN": guard.address}))
+    gate = ground.measure(Contender.ours("gate"))
+    return (
+        under("start to first verdict, 500 files, no vault yet: under 1 s", verdict, 1.0, "s"),
+        under("start to first verdict, 500 files: under 1 s", again, 1.0, "s"),
+        under("a lost manifest is back (median of 50): under 2 s", median(losses), 2.0, "s"),
+        under("a lost manifest is back (worst of 50): under 2 s", max(losses), 2.0, "s"),
+        under("idle with 50 models: under 0.5 % of a core", idle * 100, 0.5, "%"),
+        under("modelward health: under 0.3 s", health.seconds, 0.3, "s"),
+        under("modelward gate, 500 files: under 2 s", gate.seconds, 2.0, "s"),
+    )
+
+
+def _big(bench: Bench) -> tuple[Target, ...]:
+    """The big model, scrubbed again and again at full speed."""
+    ground, blob = bench.ground, bench.blob
+    ground.need_vault()
+    verify = ground.measure(Contender.ours("verify"))
+    scrubs = {"MODELWARD_SCRUB_STORE": "20s", "MODELWARD_SCRUB_VAULT": "1000d", "MODELWARD_SCRUB_RATE": "0"}
+    with _guarding(ground, **scrubs) as guard:
+        guard.until_ready()
+        began = datetime.now(UTC)
+        most = guard.most_memory(_SCRUB_SECONDS)
+    rows = _scrubs(guard.state, began)
+    speed = sum(row.bytes for row in rows) / max(0.001, sum(row.seconds for row in rows))
+    ratio = (blob.size / verify.seconds) / speed if speed else float("inf")
+    read = sum(row.bytes for row in rows) / blob.size
+    return (
+        under(f"memory with API and dashboard, {read:.1f} scrubs of the model: under 50 MB", most / MB, 50.0, "MB"),
+        under("a scrub at full speed: at most 1.2 times verify's time a byte", ratio, 1.2, "times"),
+    )
+
+
+def _scrubs(state: Path, since: datetime) -> tuple[ScrubRow, ...]:
+    journal = read_journal(state)
+    if journal is None:
+        return ()
+    rows = journal.rows(ScrubRow, since)
+    journal.close()
+    return tuple(row for row in rows if row.of == "store")
+
+
+@dataclass
+class _Guarding:
+    """A guard that runs."""
+
+    ground: Ground
+    process: "subprocess.Popen[bytes]"
+    address: str
+    state: Path
+    began: float
+
+    def until_answered(self) -> float:
+        """Seconds from the start to the first verdict on readiness."""
+        while self._status() not in (200, 503) or b"not looked" in self._words:
+            self._wait()
+        return time.monotonic() - self.began
+
+    def until_ready(self) -> None:
+        """Wait until all is well."""
+        while self._status() != 200:
+            self._wait()
+
+    def until_backed_up(self, models: int) -> None:
+        """Wait until every model has a snapshot."""
+        while len(list((self.ground.vault / "modelward" / "snapshots").glob("*.json"))) < models:
+            self._wait()
+
+    def _wait(self) -> None:
+        if self.process.poll() is not None or time.monotonic() - self.began > _PATIENCE:
+            raise RuntimeError("the guard did not come up")
+        time.sleep(0.01)
+
+    def _status(self) -> int:
+        self._words = b""
+        try:
+            with _OPENER.open(f"http://{self.address}/readyz", timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            self._words = error.read()
+            return error.code
+        except OSError:
+            return 0
+
+    def lose(self, name: str) -> float:
+        """Delete a manifest; seconds until it is back."""
+        path = FakeStore(self.ground.store).manifest_path(name)
+        path.unlink()
+        began = time.monotonic()
+        while not path.exists():
+            time.sleep(0.002)
+        seconds = time.monotonic() - began
+        time.sleep(0.3)
+        return seconds
+
+    def busy_share(self, seconds: float) -> float:
+        """The share of one core that the guard uses over a while."""
+        before = self._cpu()
+        time.sleep(seconds)
+        return (self._cpu() - before) / seconds
+
+    def _cpu(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def most_memory(self, seconds: float) -> int:
+        """The most resident memory, in bytes, over a while."""
+        most, give_up = 0, time.monotonic() + seconds
+        while time.monotonic() < give_up:
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+            kib = int(status.partition("VmRSS:")[2].split()[0])
+            most = max(most, kib * 1024)
+            self._status()
+            time.sleep(0.5)
+        return most
+
+
+@contextmanager
+def _guarding(ground: Ground, **more: str) -> Iterator[_Guarding]:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{found.getsockname()[1]}"
+    state = ground.base / "state"
+    environ = {**ground.environ, "MODELWARD_STATE": str(state), "MODELWARD_LISTEN": address, **more}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "modelward", "guard"],
+        env=environ,
+        cwd=ground.base,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield _Guarding(ground, process, address, state, time.monotonic())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
