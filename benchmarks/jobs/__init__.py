@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from benchmarks.bench import Bench
-from benchmarks.jobs import backup, bundle, guard, memory, repair, restore, siblings, upstream, verify
+from benchmarks.jobs import api, backup, bundle, guard, memory, repair, restore, siblings, upstream, verify
 from benchmarks.result import Result
 
 JOBS: Mapping[str, Callable[[Bench], Result]] = {
@@ -21,4 +21,5 @@ JOBS: Mapping[str, Callable[[Bench], Result]] = {
     "pull": upstream.whole,
     "memory": memory.every_verb,
     "guard": guard.by_itself,
+    "api": api.answers,
 }

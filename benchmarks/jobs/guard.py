@@ -40,11 +40,11 @@ def _crowd(bench: Bench) -> tuple[Target, ...]:
     """Fifty models in five hundred files."""
     ground = Ground(bench.base / "crowd", bench.environ, bench.say)
     crowded_store(ground.store, _MODELS, _BLOBS)
-    with _guarding(ground) as first:
+    with guarding(ground) as first:
         verdict = first.until_answered()
         first.until_backed_up(_MODELS)
         losses = [first.lose(f"crowd{number % _MODELS:04}") for number in range(_LOSSES)]
-    with _guarding(ground) as guard:
+    with guarding(ground) as guard:
         again = guard.until_answered()
         guard.until_ready()
         time.sleep(10)
@@ -68,7 +68,7 @@ def _big(bench: Bench) -> tuple[Target, ...]:
     ground.need_vault()
     verify = ground.measure(Contender.ours("verify"))
     scrubs = {"MODELWARD_SCRUB_STORE": "20s", "MODELWARD_SCRUB_VAULT": "1000d", "MODELWARD_SCRUB_RATE": "0"}
-    with _guarding(ground, **scrubs) as guard:
+    with guarding(ground, **scrubs) as guard:
         guard.until_ready()
         began = datetime.now(UTC)
         most = guard.most_memory(_SCRUB_SECONDS)
@@ -92,7 +92,7 @@ def _scrubs(state: Path, since: datetime) -> tuple[ScrubRow, ...]:
 
 
 @dataclass
-class _Guarding:
+class Guarding:
     """A guard that runs."""
 
     ground: Ground
@@ -100,6 +100,14 @@ class _Guarding:
     address: str
     state: Path
     began: float
+
+    def get(self, path: str) -> float:
+        """Seconds to the first byte of an answer with status 200, which is read whole."""
+        began = time.monotonic()
+        with _OPENER.open(f"http://{self.address}{path}", timeout=60) as answer:
+            first = time.monotonic() - began
+            answer.read()
+        return first
 
     def until_answered(self) -> float:
         """Seconds from the start to the first verdict on readiness."""
@@ -167,7 +175,8 @@ class _Guarding:
 
 
 @contextmanager
-def _guarding(ground: Ground, **more: str) -> Iterator[_Guarding]:
+def guarding(ground: Ground, **more: str) -> Iterator[Guarding]:
+    """A guard over the ground's store, on a free port."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{found.getsockname()[1]}"
@@ -181,7 +190,7 @@ def _guarding(ground: Ground, **more: str) -> Iterator[_Guarding]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        yield _Guarding(ground, process, address, state, time.monotonic())
+        yield Guarding(ground, process, address, state, time.monotonic())
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)

@@ -11,7 +11,7 @@ import msgspec
 from modelward.domain import finding as f
 from modelward.domain.alert import Condition, Kind
 from modelward.domain.brake import harms_of, pressed
-from modelward.domain.errors import ModelwardError, StorageError
+from modelward.domain.errors import BadManifest, ModelwardError, StorageError
 from modelward.domain.history import ActionRow, CheckRow, FindingRow
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import RepairReport
@@ -23,6 +23,7 @@ from modelward.guard.heart import Heart
 from modelward.guard.jobs import Job
 from modelward.guard.place import Place
 from modelward.guard.standings import standing_of
+from modelward.services.keep import keep_manifests
 from modelward.services.repair import repair
 from modelward.services.site import Site
 from modelward.services.status import status
@@ -87,17 +88,17 @@ class Reconciler:
         """Copy each manifest that is new to us, within seconds of its change and before its blobs are backed up."""
         if site.vault is None or not self._heals:
             return
-        kept = self._heart.memory.kept
-        for name, model in site.store.inventory().models.items():
-            digest = model.manifest.digest.hex
-            if kept.get(name) == digest or not site.protects(name):
-                continue
-            try:
-                site.vault.keep_manifest(name, model.manifest.raw, model.owner)
-            except StorageError as error:
-                self._heart.log.say("manifest_not_kept", model=str(name), error=str(error))
-                return
-            kept[name] = digest
+        seen, inventory = self._heart.memory.kept, site.store.inventory()
+        now = {name: model.manifest.digest.hex for name, model in inventory.models.items() if site.protects(name)}
+        new = [name for name, digest in now.items() if seen.get(name) != digest]
+        if not new:
+            return
+        try:
+            keep_manifests(site, inventory, new)
+        except (StorageError, BadManifest) as error:
+            self._heart.log.say("manifest_not_kept", model=str(new[0]), error=str(error))
+        else:
+            seen.update({name: now[name] for name in new})
 
     # Tell.
 

@@ -103,14 +103,16 @@ class _Stream:
 
     def fill(self, view: memoryview, offset: int, length: int) -> int:
         """Fill the view with proved bytes; raises HashMismatch."""
-        for _ in range(2):
-            got = self._there.fill(self._blob, view, offset, length)
-            if got == length and self._right(view, offset, length):
-                return got
-        what = f"the registry's bytes at {offset:,} are not those of the blob"
-        raise HashMismatch(what, thing=self._blob, next_step=_WRONG)
+        came = self._there.fill(self._blob, view, offset, length)
+        for start in range(0, length, CHUNK):
+            piece, at = view[start : min(start + CHUNK, length)], offset + start
+            if came >= start + len(piece) and self._right(piece, at):
+                continue
+            again = self._there.fill(self._blob, piece, at, len(piece))
+            if again < len(piece) or not self._right(piece, at):
+                what = f"the registry's bytes at {at:,} are not those of the blob"
+                raise HashMismatch(what, thing=self._blob, next_step=_WRONG)
+        return length
 
-    def _right(self, view: memoryview, offset: int, length: int) -> bool:
-        first = offset // CHUNK
-        pieces = (view[start : min(start + CHUNK, length)] for start in range(0, length, CHUNK))
-        return all(blake3(piece).digest() == self._list[first + number] for number, piece in enumerate(pieces))
+    def _right(self, piece: memoryview, offset: int) -> bool:
+        return bool(blake3(piece).digest() == self._list[offset // CHUNK])

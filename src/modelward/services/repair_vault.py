@@ -58,7 +58,7 @@ def _round(
     named = named_objects(site.the_vault(), asked)
     sizes = {item.digest: item.size for items in named.values() for item in items if item.digest not in seen}
     seen.update(sizes)
-    inspection = inspect_vault(site, sizes, level)
+    inspection = inspect_vault(site, sizes, level, damaged=True)
     derived = derive(site, named, frozenset(blob for blob in sizes if _damage(inspection, blob)))
     others = tuple(source for source in site.sources if source.name != "vault")
     near = (site.store_source,) if site.store_source is not None else ()

@@ -11,7 +11,7 @@ from modelward.domain.store import BlobStat
 from modelward.domain.verdict import Report, Verdict, health
 from modelward.domain.wrapper import EMPTY_DIGEST, Object
 from modelward.ports import Vault
-from modelward.services.inspect import Inspection, Inspector, Shelf
+from modelward.services.inspect import Inspection, Inspector, Shelf, whole_tasks
 from modelward.services.site import Site
 from modelward.services.verify import how_read, read
 
@@ -69,13 +69,21 @@ def _as_it_lies(stats: Mapping[Digest, BlobStat], digest: Digest) -> Object:
     return Object(digest=digest, size=stats[digest].file.size if digest in stats else 0)
 
 
-def inspect_vault(site: Site, sizes: Mapping[Digest, int], level: Level, sample_percent: float = 100.0) -> Inspection:
-    """Inspect these objects of the vault; what was learned goes into its ledger."""
+def inspect_vault(
+    site: Site, sizes: Mapping[Digest, int], level: Level, sample_percent: float = 100.0, *, damaged: bool = False
+) -> Inspection:
+    """Inspect these objects of the vault; what was learned goes into its ledger.
+
+    With ``damaged`` what is known to be bad is read whole at every level, as what is healed then counts as whole (W3).
+    """
     vault = site.the_vault()
     inspector = Inspector(Shelf(blobs=vault, stats=vault.objects()), vault, site.ledgers.ledger(KEY), site.reading)
     inspector.quick(sizes)
     if level is not Level.QUICK:
         read(inspector, inspector.candidates(sizes), level, sample_percent)
+    bad = {blob: size for blob, size in sizes.items() if blob in inspector.result.findings}
+    if damaged and bad and level is not Level.FULL:
+        inspector.read(whole_tasks(inspector.candidates(bad)))
     site.ledgers.update(KEY, inspector.result.change(int(site.clock.now().timestamp())))
     return inspector.result
 

@@ -1,5 +1,6 @@
 """Templates become bytes: Jinja2 with escaping always on, loaded with the first page that is asked for."""
 
+import threading
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 HTML = "text/html; charset=utf-8"
+_COMPILING = threading.Lock()
 
 
 @cache
@@ -40,4 +42,6 @@ def environment() -> "Environment":
 
 def render(template: str, **values: object) -> bytes:
     """A page or a part of one; what cannot be written as UTF-8 is shown escaped."""
-    return environment().get_template(template).render(**values).encode("utf-8", "backslashreplace")
+    with _COMPILING:  # several threads that compile the same template at once would cost megabytes, and win nothing
+        found = environment().get_template(template)
+    return found.render(**values).encode("utf-8", "backslashreplace")
