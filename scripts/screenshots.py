@@ -6,6 +6,7 @@ Run by hand, from the root of the project: ``PYTHONPATH=. .venv/bin/python scrip
 import struct
 import sys
 import tempfile
+import time
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
@@ -119,6 +120,7 @@ def ground(base: Path) -> Iterator[GuardProcess]:
             "MODELWARD_ON_LOSS": "alert",
             "MODELWARD_SCRUB_HOURS": f"{hour:02d}:00-{hour:02d}:30",
             "MODELWARD_PROBE": "all",
+            "MODELWARD_CHECK_INTERVAL": "3s",
             "MODELWARD_ALERT_PENDING": "1s",
             "MODELWARD_WEBHOOK_SECRET": "hidden",
         }
@@ -211,6 +213,8 @@ def harm(base: Path, guard: GuardProcess) -> None:
     zero(blob, 81 * MIB + 4096, 8192)
     client = guard.client()
     client.finish(client.start("verify", {"models": ["llama3"], "level": "full"}).id)
+    while not all(model.probe for model in client.models()):
+        time.sleep(1)
     client.send("POST", "/silences", {"lasts": "2d", "subject": "phi3*", "why": "a new version is tried out"})
 
 

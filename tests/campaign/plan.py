@@ -121,7 +121,7 @@ class Run:
             "seed": self.seed,
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "seconds": round(time.monotonic() - self.began, 1),
-            "system": f"Linux {platform.release()}, Python {platform.python_version()}",
+            "system": f"Linux {'.'.join(platform.release().split('.')[:2])}, Python {platform.python_version()}",
             "figures": dict(sorted(self.figures.items())),
             "failed": self.failed,
         }

@@ -176,7 +176,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Stage]:
     return stage
 
 
-@limited(little=4, share=0.8)
+@limited(little=3, share=0.8)
 def test_killed_at_the_nth_call(stages: Callable[[str], Stage], run: Run) -> None:
     """Death at the n-th call of a class, and mostly once or twice more inside what follows, loses nothing (W1, W2)."""
     seen: set[tuple[str, str, int]] = set()

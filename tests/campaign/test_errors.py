@@ -114,7 +114,7 @@ DEEDS = {
 }
 
 
-@limited(little=4, share=0.25)
+@limited(little=2, share=0.25)
 def test_faults_of_the_whole_process(tmp_path: Path, shim: Path, run: Run) -> None:
     """Below the interpreter, threads and direct reads included: no traceback, nothing lost, the next run ends well."""
     stages: dict[str, Stage] = {}

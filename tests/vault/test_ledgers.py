@@ -117,6 +117,19 @@ def test_a_ledger_that_is_no_file(tmp_path: Path, kind: str) -> None:
         assert (tmp_path / "secret").read_bytes() == b"secret"
 
 
+def test_a_link_in_the_place_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    """It leads out of the vault: nothing there is read, made, or swept away (T1)."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("precious")
+    (tmp_path / "receipts").symlink_to(outside)
+    before = fingerprint(outside)
+    kept = ledgers(tmp_path)
+    kept.update("vault", proof(ONE))
+    assert kept.ledger("vault") == Ledger()
+    assert fingerprint(outside) == before
+
+
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EROFS], ids=errno.errorcode.get)
 def test_a_disk_that_takes_nothing_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
     """A good verdict stays a good verdict; this process goes on with what it learned."""

@@ -1,6 +1,7 @@
 """The API's stage with the pages before it, and a caller that gets HTML."""
 
 import re
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from starlette.applications import Starlette
 from modelward.api.app import create_app
 from modelward.api.server import Bound
 from modelward.client import Answer, Client
+from modelward.domain.codec import encode
 from modelward.testing import FakeStore
 from modelward.web.handlers import page_error
 from modelward.web.pages import PAGES
@@ -35,9 +37,15 @@ def made(base: Path) -> Paged:
     return Paged(place)
 
 
-def ask(caller: Client, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
+def ask(caller: Client, path: str, headers: Mapping[str, str] | None = None) -> Answer:
     """One page, whatever its status."""
-    return caller.raw(method, path, body, {"accept": "text/html", **headers})
+    return caller.raw("GET", path, None, {"accept": "text/html", **(headers or {})})
+
+
+def plan(caller: Client, verb: str, options: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Answer:
+    """The plan of a verb, as a page asks for it."""
+    sent = {"accept": "text/html", "content-type": "application/json", **(headers or {})}
+    return caller.raw("POST", "/plan", encode({"verb": verb, "options": options}), sent)
 
 
 def html(caller: Client, path: str) -> str:

@@ -26,7 +26,7 @@ def test_every_file_is_served_with_its_type(anyone: Client) -> None:
     for name in names():
         answer = ask(anyone, f"/static/{name}")
         assert (answer.status, answer.headers["content-type"]) == (200, TYPES[name.rpartition(".")[2]])
-        again = ask(anyone, f"/static/{name}", **{"if-none-match": answer.headers["etag"]})
+        again = ask(anyone, f"/static/{name}", {"if-none-match": answer.headers["etag"]})
         assert (again.status, again.body) == (304, b"")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it has no types
 from playwright.sync_api import BrowserContext, Page, expect
 
 from modelward.testing import FakeStore
@@ -196,7 +196,7 @@ def test_the_filter_follows_what_is_typed(quiet: GuardProcess, watched: Watched)
 
 
 def test_damage_appears_live_and_is_repaired_by_a_click(guard: GuardProcess, watched: Watched) -> None:
-    """No reload: a deleted blob shows within the page, its plan is shown, the job is followed to its end, all is well."""
+    """No reload: a deleted blob shows, the plan of its repair too, the job is followed to its end, and all is well."""
     page = watched.page
     visit(page, guard, "/models/llama3")
     expect(page.locator("#health")).to_have_text("healthy")

@@ -1,6 +1,7 @@
 """What findings mean, and what to do."""
 
 import typing
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.web.test_words import model
 
 BLOB = Digest("ab" * 32)
 NAME = ModelName.parse("llama3")
-_BLOB = {"path": "blobs/x", "blob": BLOB, "size": 3 * CHUNK}
+_BLOB: Any = {"path": "blobs/x", "blob": BLOB, "size": 3 * CHUNK}
 FINDINGS: tuple[f.Finding, ...] = (
     f.Missing(**_BLOB),
     f.Truncated(**_BLOB, actual=CHUNK),

@@ -1,6 +1,5 @@
 """Each page's HTML, as a caller without a browser gets it."""
 
-import json
 from datetime import timedelta
 
 import msgspec
@@ -12,12 +11,12 @@ from modelward.domain.access import Scope
 from modelward.domain.alert import Alert, Flip, Kind, State
 from modelward.domain.finding import StoreMoved
 from modelward.domain.history import ActionRow, CheckRow, DrillRow, ProbeRow
-from modelward.domain.standing import BrakeStanding, JobState, ServerStanding, Standing
+from modelward.domain.standing import BrakeStanding, JobState, JobView, ServerStanding, Standing
 from modelward.services.backup import backup
 from modelward.testing.corrupt import delete, zero
 from modelward.web.pages import PAGES
 from tests.api.stage import CHUNK, MODEL, client
-from tests.web.ground import Paged, ask, check, html, words
+from tests.web.ground import Paged, ask, check, html, plan, words
 
 EVIL = '<img src=x onerror="alert(1)"> & "quotes"'
 READABLE = ("/", "/models/llama3", "/vault", "/activity", "/alerts", "/settings")
@@ -46,7 +45,7 @@ def hurt(stage: Paged) -> str:
     return name
 
 
-def stage_job(stage: Paged, verb: str, options: dict[str, object]):  # noqa: ANN201 - a job's view
+def stage_job(stage: Paged, verb: str, options: dict[str, object]) -> JobView:
     """A job done to its end, through the API."""
     with stage.serving() as server:
         caller = client(server)
@@ -270,8 +269,7 @@ def test_a_plan_is_shown_before_anything_is_changed(stage: Paged) -> None:
     name = hurt(stage)
     before = (stage.place.store / "blobs" / name).read_bytes()
     with stage.serving() as server:
-        body = json.dumps({"verb": "repair", "options": {"models": ["llama3"]}}).encode()
-        answer = ask(client(server), "/plan", "POST", body, **{"content-type": "application/json"})
+        answer = plan(client(server), "repair", {"models": ["llama3"]})
     assert answer.status == 200
     check(answer.body.decode())
     assert "heal blob" in words(answer.body.decode())
@@ -281,14 +279,12 @@ def test_a_plan_is_shown_before_anything_is_changed(stage: Paged) -> None:
 
 def test_a_refused_part_is_a_part_and_not_a_page(anyone: Client) -> None:
     """What a script puts into its dialog has no head and no body."""
-    body = json.dumps({"verb": "restore", "options": {"model": "nope"}}).encode()
-    headers = {"content-type": "application/json", "x-fragment": "1"}
-    answer = ask(anyone, "/plan", "POST", body, **headers)
+    answer = plan(anyone, "restore", {"model": "nope"}, {"x-fragment": "1"})
     assert answer.status >= 400
     text = answer.body.decode()
     assert "<html" not in text
     assert "What to do" in words(text)
-    assert "<html" in ask(anyone, "/plan", "POST", body, **{"content-type": "application/json"}).body.decode()
+    assert "<html" in plan(anyone, "restore", {"model": "nope"}).body.decode()
 
 
 def test_a_job_has_a_page_and_a_part(stage: Paged) -> None:
@@ -297,7 +293,7 @@ def test_a_job_has_a_page_and_a_part(stage: Paged) -> None:
     with stage.serving() as server:
         caller = client(server)
         job = caller.finish(caller.start("repair", {"models": ["llama3"]}).id)
-        page, piece = html(caller, f"/activity/{job.id}"), ask(caller, f"/activity/{job.id}", **{"x-fragment": "1"})
+        page, piece = html(caller, f"/activity/{job.id}"), ask(caller, f"/activity/{job.id}", {"x-fragment": "1"})
         log = words(html(caller, "/activity"))
         assert ask(caller, "/activity/nope").status == 404
     assert "healed blob" in words(page)
@@ -374,7 +370,7 @@ def test_a_reader_sees_everything_and_can_press_nothing(stage: Paged) -> None:
                 head = tag.partition(">")[0]
                 if "data-verb" in head or "data-silence" in head or "data-send" in head:
                     assert "disabled" in head or "/api/v1/session" in head, head
-        refused = ask(caller, "/plan", "POST", b"{}", **{"content-type": "application/json"})
+        refused = plan(caller, "repair", {})
     assert refused.status == 403
 
 
@@ -392,7 +388,7 @@ def test_a_page_that_did_not_change_costs_nothing(anyone: Client) -> None:
     """The tag of a page is good until the picture changes."""
     answer = ask(anyone, "/")
     assert answer.headers["cache-control"] == "no-cache, private"
-    assert ask(anyone, "/", **{"if-none-match": answer.headers["etag"]}).status == 304
+    assert ask(anyone, "/", {"if-none-match": answer.headers["etag"]}).status == 304
 
 
 def test_every_page_carries_the_policy(anyone: Client) -> None:

@@ -41,7 +41,7 @@ class FolderLedgers:
 
     def _read(self, key: str) -> Ledger:
         try:
-            folder = Folder.open(self._path)
+            folder = self._open()
         except DamageError:
             return Ledger()
         try:
@@ -59,7 +59,7 @@ class FolderLedgers:
             self._learn(key, change)
             return
         try:
-            folder = Folder.open(self._path, create=True)
+            folder = self._open(create=True)
         except (StorageError, DamageError):
             return
         try:
@@ -72,6 +72,15 @@ class FolderLedgers:
             self._learn(key, change)
         finally:
             folder.close()
+
+    def _open(self, *, create: bool = False) -> Folder:
+        """The folder; a link in its place leads out of the vault and is not followed (T1)."""
+        around = Folder.open(self._path.parent, create=create)
+        try:
+            missing = around.stat(self._path.name) is None
+            return around.sub(self._path.name, create=create and missing)
+        finally:
+            around.close()
 
     def _learn(self, key: str, change: LedgerChange) -> None:
         """Go on with what was learned until another process writes the file."""

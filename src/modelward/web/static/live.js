@@ -9,7 +9,7 @@ let away = false;
 let refreshTimer = 0;
 let fetching = false;
 let wanted = false;
-let tag = "";
+let shown = "";
 
 export const $ = (selector, from = document) => from.querySelector(selector);
 
@@ -94,14 +94,17 @@ export async function refresh() {
   fetching = true;
   wanted = false;
   try {
-    const answer = await fetch(location.href, { headers: tag ? { "if-none-match": tag } : {}, cache: "no-store" });
+    const answer = await fetch(location.href, { cache: "no-cache" });
     if (answer.redirected && new URL(answer.url).pathname === "/login") {
       location.assign("/login");
     } else if (answer.status === 200) {
-      tag = answer.headers.get("etag") || "";
+      const text = await answer.text();
       const before = stateOf();
-      show(await answer.text());
+      if (text !== shown) show(text);
+      shown = text;
       if (before !== stateOf()) say(stateOf());
+    } else if ([403, 404, 422].includes(answer.status)) {
+      location.reload(); // what this page was about is gone: the guard's own page says so
     }
   } catch {
     lost();
