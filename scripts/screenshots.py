@@ -121,6 +121,7 @@ def ground(base: Path) -> Iterator[GuardProcess]:
             "MODELWARD_SCRUB_HOURS": f"{hour:02d}:00-{hour:02d}:30",
             "MODELWARD_PROBE": "all",
             "MODELWARD_CHECK_INTERVAL": "3s",
+            "MODELWARD_PROBE_INTERVAL": "3s",
             "MODELWARD_ALERT_PENDING": "1s",
             "MODELWARD_WEBHOOK_SECRET": "hidden",
         }

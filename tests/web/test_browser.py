@@ -176,7 +176,7 @@ def test_pages_can_be_read_without_scripts(quiet: GuardProcess, watched: Watched
     assert answer is not None
     assert "Without JavaScript you can read everything here." in answer.text()
     expect(page.locator("#health")).to_have_text("damaged, recoverable")
-    expect(page.locator(".facts time").first).to_contain_text("UTC")
+    expect(page.locator(".timeline time").first).to_contain_text("UTC")
     expect(page.locator(".finding code")).to_be_visible()
     assert page.locator("main button:visible").count() == 0
     page.get_by_role("link", name="Vault").click()

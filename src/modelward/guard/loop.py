@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from modelward.domain.alert import Kind
-from modelward.domain.outcome import DrillReport
+from modelward.domain.outcome import DrillReport, RepairReport
 from modelward.domain.schedule import Task, next_run
 from modelward.domain.standing import JobState, JobView
 from modelward.domain.timetable import Timetable
@@ -15,6 +15,7 @@ from modelward.guard.jobs import Job, Run
 from modelward.guard.lane import Lane
 from modelward.guard.probing import Prober
 from modelward.guard.reconcile import Reconciler
+from modelward.guard.rows import action_rows, drill_row
 from modelward.guard.watcher import Watcher
 from modelward.scan import signals_held
 from modelward.services.brake import wished_release
@@ -194,12 +195,19 @@ class Guard:
         view = heart.jobs.carry_out(job)
         if recurring:
             heart.memory.set_runs(heart.memory.runs.end(kind, heart.clock.now(), view.error or view.state.value))
-        if isinstance(view.report, DrillReport):
-            heart.record([work.drill_row(view.report, heart.clock.now())])
+        self._keep(view)
         if recurring or kind == TEND:
             error = view.error if view.state is JobState.FAILED else ""
             heart.alarm.observe(tuple(work.failures(kind, error)), {Kind.MAINTENANCE}, {kind})
         return view
+
+    def _keep(self, view: JobView) -> None:
+        """What a job did goes into the history, whoever asked for it."""
+        now = self._heart.clock.now()
+        if isinstance(view.report, DrillReport):
+            self._heart.record([drill_row(view.report, now)])
+        elif isinstance(view.report, RepairReport):
+            self._heart.record(action_rows(view.report, view.cause, now))
 
     # Schedule.
 

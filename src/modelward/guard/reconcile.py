@@ -12,7 +12,7 @@ from modelward.domain import finding as f
 from modelward.domain.alert import Condition, Kind
 from modelward.domain.brake import harms_of, pressed
 from modelward.domain.errors import BadManifest, ModelwardError, StorageError
-from modelward.domain.history import ActionRow, CheckRow, FindingRow
+from modelward.domain.history import CheckRow, FindingRow
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import RepairReport
 from modelward.domain.reading import Level
@@ -22,6 +22,7 @@ from modelward.guard import troubles
 from modelward.guard.heart import Heart
 from modelward.guard.jobs import Job
 from modelward.guard.place import Place
+from modelward.guard.rows import action_rows
 from modelward.guard.standings import standing_of
 from modelward.services.keep import keep_manifests
 from modelward.services.repair import repair
@@ -159,7 +160,7 @@ class Reconciler:
         view = self._heart.jobs.now("repair", (line.name,), f"guard: {cause}", run, self._stop)
         why = _why(view.report) if isinstance(view.report, RepairReport) else view.error
         if isinstance(view.report, RepairReport):
-            self._heart.record(_actions(view.report, f"guard: {cause}", self._heart.clock.now()))
+            self._heart.record(action_rows(view.report, f"guard: {cause}", self._heart.clock.now()))
         self._settle(line, why)
 
     def _settle(self, line: ModelStatus, why: str) -> None:
@@ -225,21 +226,3 @@ def _findings(line: ModelStatus, now: datetime) -> Iterable[FindingRow]:
                 bytes=sum(span.length for span in getattr(finding, "spans", ())) or int(getattr(finding, "size", 0)),
                 device="store",
             )
-
-
-def _actions(report: RepairReport, cause: str, now: datetime) -> list[ActionRow]:
-    return [
-        ActionRow(
-            at=now,
-            cause=cause,
-            verb=report.verb,
-            step=action.step,
-            model=str(action.model),
-            target=action.target,
-            source=action.source,
-            bytes=action.bytes_moved,
-            seconds=action.seconds,
-            error=action.error,
-        )
-        for action in report.actions
-    ]

@@ -9,7 +9,7 @@ import msgspec
 
 from modelward.domain.alert import Condition, Kind
 from modelward.domain.errors import ModelwardError
-from modelward.domain.history import DrillRow, ScrubRow, SpaceRow
+from modelward.domain.history import ScrubRow, SpaceRow
 from modelward.domain.outcome import DrillReport
 from modelward.domain.reading import Level
 from modelward.domain.scrubbing import period_of, plan_slice
@@ -18,6 +18,7 @@ from modelward.guard.calm import idle_io
 from modelward.guard.heart import Heart
 from modelward.guard.jobs import Job
 from modelward.guard.place import Place
+from modelward.guard.rows import drill_row
 from modelward.guard.survey import survey
 from modelward.guard.tasks import SCRUB_STORE
 from modelward.guard.tend import Tended, tend
@@ -187,17 +188,3 @@ def rehearse(heart: Heart, job: Job) -> DrillReport:
         heart.record([drill_row(report, heart.clock.now())])
         raise ModelwardError(f"the rehearsed restore failed: {report.why}", thing=report.model)
     return report
-
-
-def drill_row(report: DrillReport, now: datetime) -> DrillRow:
-    """What the journal keeps of a drill."""
-    return DrillRow(
-        at=now,
-        model=str(report.model),
-        snapshot=report.snapshot,
-        bytes=report.bytes,
-        restore_seconds=report.restore_seconds,
-        verify_seconds=report.verify_seconds,
-        ok=report.ok,
-        why=report.why,
-    )
