@@ -132,7 +132,8 @@ def prepare(base: Path, scene: Scene) -> Program:
 def records(program: Program) -> set[str]:
     """The records of the vault, in the trash or not."""
     own = program.vault / "modelward"
-    return {path.name for folder in ("snapshots", "trash") if own.exists() for path in (own / folder).iterdir()}
+    folders = [own / name for name in ("snapshots", "trash") if (own / name).exists()]
+    return {path.name for folder in folders for path in folder.iterdir()}
 
 
 def check(program: Program, stage: Stage) -> None:
@@ -180,12 +181,13 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Stage]:
 def test_killed_at_the_nth_call(stages: Callable[[str], Stage], run: Run) -> None:
     """Death at the n-th call of a class, and mostly once or twice more inside what follows, loses nothing (W1, W2)."""
     seen: set[tuple[str, str, int]] = set()
+    scenes = sorted(SCENES)
     for number in run.numbers():
-        rng = run.rng(number)
-        name = rng.choice(sorted(SCENES))
+        name = scenes[number % len(scenes)]
         stage = stages(name)
         points = [(name, calls, at) for calls in CALLS for at in range(1, stage.calls[calls] + 1)]
-        point = rng.choice([one for one in points if one not in seen] or points)
+        random.Random(f"{run.seed} {name}").shuffle(points)
+        point, rng = points[number // len(scenes) % len(points)], run.rng(number)
         with run.case(number, point):
             program = stage.copy()
             struck = killed(program, stage.scene.words, point[1], point[2])

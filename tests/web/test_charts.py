@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelward.domain.history import LatencyPoint, UpPoint
+from modelward.domain.history import LatencyPoint
 from modelward.domain.series import Point
 from modelward.web import charts
 
@@ -26,7 +26,6 @@ def test_no_points_are_no_chart_but_a_sentence() -> None:
     for chart in (
         charts.response_times([], SPAN),
         charts.error_rates([], SPAN),
-        charts.availability([], SPAN),
         charts.free_space([], BEGIN_RANGE),
     ):
         assert chart.empty
@@ -70,17 +69,6 @@ def test_everything_lies_inside_the_picture(values: list[tuple[float, float]]) -
     numbers = chart.lines[0].path.replace("h0.1", "").replace("M", " ").replace("L", " ").split()
     assert all(0 <= float(x) <= charts.WIDTH for x in numbers[::2])
     assert all(0 <= float(y) <= charts.HEIGHT for y in numbers[1::2])
-
-
-def test_availability_is_a_bar_of_known_time() -> None:
-    """What is not known is left out; half a day away is half a bar."""
-    points = [
-        UpPoint(at=BEGIN + timedelta(hours=hour), seconds_span=3600, share=share)
-        for hour, share in ((1, 1.0), (2, None), (3, 0.5))
-    ]
-    chart = charts.availability(points, SPAN)
-    assert [bar.height for bar in chart.bars] == [120, 60]
-    assert chart.rows == (("2026-01-01 03:00", "50.00 %"), ("2026-01-01 01:00", "100 %"))
 
 
 def test_free_space_needs_two_days() -> None:

@@ -1,10 +1,11 @@
-"""Scrub without being felt: the idle class of the kernel's I/O scheduler for the calling thread and its children."""
+"""Be a quiet neighbour: the idle class of the kernel's I/O scheduler for scrubs, and memory given back after work."""
 
 import sys
 from contextlib import suppress
 
 _IDLE = 3 << 13  # ioprio_set(2): class IDLE
 _WHO_THREAD = 1
+_M_ARENA_MAX = -8  # malloc.h of glibc
 _CALLS = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "armv7l": 314, "i686": 289, "ppc64le": 273, "s390x": 282}
 
 
@@ -20,4 +21,24 @@ def idle_io() -> bool:
         return False
     with suppress(OSError, AttributeError):
         return int(ctypes.CDLL(None, use_errno=True).syscall(number, _WHO_THREAD, 0, _IDLE)) == 0
+    return False
+
+
+def few_arenas() -> bool:
+    """Let all threads share two heaps: each has a heap of its own by default, and none of them is ever given back."""
+    return _malloc("mallopt", _M_ARENA_MAX, 2)
+
+
+def give_back() -> bool:
+    """Hand memory that is free in our heaps back to the system; False where the C library has no such thing."""
+    return _malloc("malloc_trim", 0)
+
+
+def _malloc(name: str, *arguments: int) -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        return bool(getattr(ctypes.CDLL(None), name)(*arguments))
     return False

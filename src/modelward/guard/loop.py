@@ -10,6 +10,7 @@ from modelward.domain.schedule import Task, next_run
 from modelward.domain.standing import JobState, JobView
 from modelward.domain.timetable import Timetable
 from modelward.guard import tasks, work
+from modelward.guard.calm import few_arenas, give_back
 from modelward.guard.heart import Heart
 from modelward.guard.jobs import Job, Run
 from modelward.guard.lane import Lane
@@ -25,6 +26,7 @@ _GAP = 2.0  # seconds between looks at a store that is being written to
 _HANGS = 60.0  # seconds past its deadline after which a lane is given up
 _PATIENCE = 8.0  # seconds that a stop waits for what runs
 _HUNG_LOOK = 900.0
+_TRIM_EVERY = 5.0  # seconds between two times that free memory is given back; it takes a millisecond
 TEND = "tend"
 SCHEDULE = "guard: schedule"
 
@@ -51,7 +53,7 @@ class Guard:
         self.asking = Lane("ask", self._ask, clock, every=self._every)
         self.watcher = Watcher(self._store, self._heard, self._stop, clock)
         self.beat = clock.monotonic()
-        self._probed_at = float("-inf")
+        self._probed_at = self._trimmed_at = float("-inf")
 
     def _every(self) -> float:
         return self._heart.settings().check_interval.total_seconds()
@@ -81,6 +83,7 @@ class Guard:
 
     def run(self, stop: threading.Event) -> None:
         """Guard until ``stop``; then end what runs at its next chunk, within ten seconds."""
+        few_arenas()
         interrupted = self._heart.journal.interrupt_jobs(self._heart.clock.now())
         self._heart.log.say("guard_started", version=self._heart.version, interrupted=interrupted)
         for lane in (self.looking, self.working, self.asking):
@@ -113,6 +116,9 @@ class Guard:
         self._let_go()
         self._retry()
         self._overtime()
+        if self.beat - self._trimmed_at >= _TRIM_EVERY:
+            self._trimmed_at = self.beat
+            give_back()
         if self._maintenance and self._heart.board.standing is not None:
             self._due_tasks()
             if self._heart.tend.due(self.beat, self._heart.settings().settle.total_seconds()):
@@ -176,8 +182,9 @@ class Guard:
     def _ask(self, reason: str) -> None:
         """The server first; models when their interval is over."""
         del reason
-        now = self._heart.clock.monotonic()
-        if self._prober.check() and now - self._probed_at >= self._heart.settings().probe_interval.total_seconds():
+        now, seen = self._heart.clock.monotonic(), self._heart.board.standing is not None
+        due = now - self._probed_at >= self._heart.settings().probe_interval.total_seconds()
+        if self._prober.check() and due and seen:
             self._probed_at = now
             self._prober.probe()
 

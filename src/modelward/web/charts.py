@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from modelward.domain.history import LatencyPoint, UpPoint
+from modelward.domain.history import LatencyPoint
 from modelward.domain.series import Point
 from modelward.web.words import duration, share, size
 
@@ -101,17 +101,6 @@ def error_rates(points: Sequence[LatencyPoint], span: Range) -> Chart:
     chart = _framed(span, label, top, _percent)
     flat = (Line("first", "", f"M0 {HEIGHT}H{WIDTH}"),) if not bars else ()
     return chart._replace(bars=bars, lines=flat, head=("time (UTC)", "error rate", "failed", "probes"), rows=rows)
-
-
-def availability(points: Sequence[UpPoint], span: Range) -> Chart:
-    """The share of the known time in which the model could be used."""
-    known = [point for point in points if point.share is not None]
-    if not known:
-        return Chart(label="availability: nothing is known of this time")
-    wide = _wide(known[0].seconds_span, span)
-    bars = tuple(_bar(span.x(p.at), wide, p.share or 0.0, f"{_when(p.at)}: {share(p.share)}") for p in known)
-    rows = tuple((_when(point.at), share(point.share)) for point in known[::-1])
-    return _framed(span, "availability", 1.0, _percent)._replace(bars=bars, head=("time (UTC)", "available"), rows=rows)
 
 
 def free_space(points: Sequence[Point], span: Range) -> Chart:

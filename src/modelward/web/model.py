@@ -48,9 +48,6 @@ class Facts(NamedTuple):
     copy: str
     policy: str
     served: str
-    probed: datetime | None
-    next: str
-    damaged: bool
 
 
 class Version(NamedTuple):
@@ -99,7 +96,6 @@ class Trend(NamedTuple):
     windows: tuple[Window, ...]
     response: charts.Chart
     errors: charts.Chart
-    up: charts.Chart
     p50: str
     p95: str
     error_rate: str
@@ -120,9 +116,6 @@ def facts(model: ModelStanding) -> Facts:
         copy=model.protection if model.snapshots else "none",
         policy=_POLICIES.get(model.policy, model.policy),
         served=_served(model),
-        probed=model.probed_at,
-        next=model.next,
-        damaged=model.healthy is False,
     )
 
 
@@ -183,7 +176,6 @@ def trend(history: ModelHistory) -> Trend:
         windows=tuple(_window(each) for each in history.availability),
         response=charts.response_times(history.latency, span),
         errors=charts.error_rates(history.latency, span),
-        up=charts.availability(history.up, span),
         p50="" if history.p50 is None else duration(history.p50),
         p95="" if history.p95 is None else duration(history.p95),
         error_rate=share(history.error_rate),

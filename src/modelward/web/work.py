@@ -304,8 +304,3 @@ def _field(each: msgspec.structs.FieldInfo) -> Field:
     return Field(
         each.name, label, "number" if number else "text", required=each.required or each.name in {"target", "source"}
     )
-
-
-def cause_rows(views: Iterable[JobView]) -> tuple[JobRow, ...]:
-    """Jobs, the newest first."""
-    return tuple(job_row(view) for view in views)
