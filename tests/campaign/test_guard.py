@@ -67,6 +67,8 @@ class Forker:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(30)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
 
 @contextmanager
