@@ -14,10 +14,15 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """No test that is marked ``ollama`` begins where there is none, whatever it is made of."""
+    if item.get_closest_marker("ollama") and shutil.which("ollama") is None:
+        pytest.skip("skipped: no ollama on PATH")
+
+
 @pytest.fixture
 def ollama_server(tmp_path: Path) -> Iterator[OllamaServer]:
-    """The real Ollama over an empty store, ``tmp_path/models``; skips where there is none."""
-    if shutil.which("ollama") is None:
-        pytest.skip("no ollama on PATH")
+    """The real Ollama over an empty store, ``tmp_path/models``."""
     with running_ollama(tmp_path / "models", tmp_path / "home") as server:
         yield server
