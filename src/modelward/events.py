@@ -27,5 +27,5 @@ EVENTS: Final = {
     "brake_released": "a person let the brake go: the guard heals alone again",
     "lane_replaced": "a piece of work hangs and was given up; another thread goes on",
     "metrics_not_written": "model-metrics.json could not be written",
-    "internal_error": "a fault of Modelward in one job; the guard goes on",
+    "internal_error": "a fault of Modelward in one piece of work; the guard goes on",
 }

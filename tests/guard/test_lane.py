@@ -108,6 +108,27 @@ def test_a_turn_that_hangs_is_replaced() -> None:
     assert said == ["hangs", "goes on"]
 
 
+def test_a_fault_in_one_turn_does_not_cost_the_next() -> None:
+    """H1: a turn that fails in a way that nobody foresaw is told of, and the lane goes on."""
+    told: list[tuple[str, str]] = []
+    done = threading.Event()
+
+    def turn(reason: str) -> None:
+        if reason == "fails":
+            raise ZeroDivisionError(reason)
+
+    def ended(name: str, error: Exception | None) -> None:
+        told.append((name, repr(error)))
+        done.set()
+
+    with _started(Lane("x", turn, SystemClock(), every=lambda: 3600.0, ended=ended)) as lane:
+        for reason in ("fails", "works"):
+            lane.wake(reason)
+            assert done.wait(PATIENCE)
+            done.clear()
+    assert told == [("x", "ZeroDivisionError('fails')"), ("x", "None")]
+
+
 def test_a_stop_begins_nothing_more() -> None:
     """What was asked for before the stop and not begun is left."""
     said: list[str] = []

@@ -1,6 +1,8 @@
 """The guard as a whole, one turn after the other: what it notices, heals, keeps, tells, and leaves alone."""
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,30 @@ def _again(room: Room) -> None:
     room.guard.tick()
     room.guard._work("test")  # noqa: SLF001
     room.guard._look("test")  # noqa: SLF001
+
+
+def _comes(true: Callable[[], bool], patience: float = 20.0) -> bool:
+    give_up = time.monotonic() + patience
+    while not true() and time.monotonic() < give_up:
+        time.sleep(0.005)
+    return true()
+
+
+def test_a_fault_of_ours_is_told_and_looking_goes_on(room: Room) -> None:
+    """A turn that fails in a way that nobody foresaw is a trouble of maintenance until a later one succeeds."""
+    trouble = (Kind.MAINTENANCE, "look")
+    lane = room.guard.looking
+    lane.start()
+    try:
+        room.fails = ZeroDivisionError("unforeseen")
+        lane.wake("test")
+        assert _comes(lambda: trouble in room.troubles())
+        room.fails = None
+        lane.wake("test")
+        assert _comes(lambda: trouble not in room.troubles())
+    finally:
+        lane.stop()
+        lane.join(20)
 
 
 def test_the_first_run_backs_everything_up(tmp_path: Path) -> None:

@@ -7,17 +7,29 @@ from modelward.ports import Clock
 from modelward.scan import signals_held
 
 Turn = Callable[[str], None]
+Ended = Callable[[str, Exception | None], None]
 
 
 class Lane:
     """Calls ``turn`` with the reason whenever it is woken, and at the latest after ``every`` seconds.
 
     Reasons that come while it is busy are one turn afterwards. ``gap`` seconds lie between two turns at least, unless
-    it is woken as urgent.
+    it is woken as urgent. ``ended`` is told the lane's name after each turn, with the error of one that failed: a
+    fault in one turn must not cost all later ones.
     """
 
-    def __init__(self, name: str, turn: Turn, clock: Clock, *, every: Callable[[], float], gap: float = 0.0) -> None:
+    def __init__(  # noqa: PLR0913 - what a lane is, told by name
+        self,
+        name: str,
+        turn: Turn,
+        clock: Clock,
+        *,
+        every: Callable[[], float],
+        gap: float = 0.0,
+        ended: Ended = lambda _name, _error: None,
+    ) -> None:
         self.name, self._turn, self._clock, self._every, self._gap = name, turn, clock, every, gap
+        self._ended = ended
         self._bell = threading.Condition()
         self._reason, self._due = "", float("inf")
         self._generation = 0
@@ -63,10 +75,18 @@ class Lane:
     def _run(self, generation: int) -> None:
         while (reason := self._next(generation)) is not None:
             self.busy_since = self._clock.monotonic()
-            self._turn(reason)
+            error = self._fault(reason)
             if generation != self._generation:
                 return  # we hung, and another thread has taken over
             self.busy_since, self.last_turn = None, self._clock.monotonic()
+            self._ended(self.name, error)
+
+    def _fault(self, reason: str) -> Exception | None:
+        try:
+            self._turn(reason)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next turn comes
+            return error
+        return None
 
     def _next(self, generation: int) -> str | None:
         with self._bell:

@@ -48,9 +48,9 @@ class Guard:
         self._stop = threading.Event()
         self._reconciler = Reconciler(heart, self._stop, heals=maintenance)
         clock = heart.clock
-        self.looking = Lane("look", self._look, clock, every=self._every, gap=_GAP)
-        self.working = Lane("work", self._work, clock, every=lambda: 1.0)
-        self.asking = Lane("ask", self._ask, clock, every=self._every)
+        self.looking = Lane("look", self._look, clock, every=self._every, gap=_GAP, ended=self._turned)
+        self.working = Lane("work", self._work, clock, every=lambda: 1.0, ended=self._turned)
+        self.asking = Lane("ask", self._ask, clock, every=self._every, ended=self._turned)
         self.watcher = Watcher(self._store, self._heard, self._stop, clock)
         self.beat = clock.monotonic()
         self._probed_at = self._trimmed_at = float("-inf")
@@ -149,11 +149,17 @@ class Guard:
         ):
             if lane.stuck(patience):
                 self._heart.log.say("lane_replaced", lane=lane.name)
-                bad = work.failures(
-                    lane.name, "a piece of work hangs and was given up; a disk or a server does not answer"
-                )
-                self._heart.alarm.observe(tuple(bad), {Kind.MAINTENANCE}, {lane.name})
+                self._fails(lane.name, "a piece of work hangs and was given up; a disk or a server does not answer")
                 lane.start()
+
+    def _turned(self, lane: str, error: Exception | None) -> None:
+        """A turn ended: its trouble is over, or it is a fault of ours, which is told and tried again."""
+        if error is not None:
+            self._heart.log.say("internal_error", error=f"{type(error).__name__}: {error}", kind=lane)
+        self._fails(lane, f"internal error: {type(error).__name__}: {error}" if error is not None else "")
+
+    def _fails(self, lane: str, why: str) -> None:
+        self._heart.alarm.observe(tuple(work.failures(lane, why)), {Kind.MAINTENANCE}, {lane})
 
     def release_brake(self, who: str) -> None:
         """A person has looked: heal alone again (G4)."""
