@@ -128,7 +128,7 @@ def assembled(flags: dict[str, str], *, verbose: bool, maintenance: bool, serve:
         if opened.set_aside:
             heart.alarm.observe((_begun_anew(opened.set_aside),), {Kind.JOURNAL})
         runtime = OllamaRuntime(parse_host(settings.ollama_host), clock)
-        beside = _Beside(heart, post, deadman(settings), MetricsFile(heart, state))
+        beside = Beside(heart, post, deadman(settings), MetricsFile(heart, state))
         guard = Guard(
             heart, Prober(heart, runtime), maintenance=maintenance, beside=beside.tick, seed=socket.gethostname()
         )
@@ -231,7 +231,7 @@ def _as_context(progress: Progress) -> Iterator[Progress]:
     yield progress
 
 
-class _Beside:
+class Beside:
     """What happens beside the guard's own work: delivery in a thread of its own, the metrics file, the sign of life."""
 
     def __init__(self, heart: Heart, post: Post, deadman: Deadman | None, metrics: MetricsFile) -> None:
@@ -249,10 +249,18 @@ class _Beside:
 
     def _deliver(self) -> None:
         while not self._stop.is_set():
-            self._post.send_due()
-            self._ping()
-            self._metrics.turn()
+            try:
+                self._turn()
+            except Exception as error:  # noqa: BLE001 - one message that cannot be made must not cost all later ones
+                self._heart.turned("deliver", error)
+            else:
+                self._heart.turned("deliver", None)
             self._stop.wait(_DELIVER_EVERY)
+
+    def _turn(self) -> None:
+        self._post.send_due()
+        self._ping()
+        self._metrics.turn()
 
     def _ping(self) -> None:
         """A sign of life while all is well: its absence is the alarm, also when we ourselves hang."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from modelward.config import Settings
+from modelward.domain.alert import Condition, Kind
 from modelward.domain.brake import Limits
 from modelward.domain.errors import StorageError
 from modelward.domain.history import Row
@@ -57,6 +58,22 @@ class Heart:
         known, vault = self.memory.known, self.settings().vault
         if site.vault is not None and vault not in known.vaults:
             self.memory.set_known(replace(known, vaults={**known.vaults, vault: self.clock.now()}))
+
+    def works(self, part: str, error: str = "") -> None:
+        """A part of the guard, or a kind of its work, did what it should; ``error`` says why it did not.
+
+        A failure is a trouble of maintenance until the same part works again.
+        """
+        advice = "see what it says: modelward guard --once --verbose"
+        bad = [Condition(kind=Kind.MAINTENANCE, subject=part, detail=error, next=advice)] if error else []
+        self.alarm.observe(bad, {Kind.MAINTENANCE}, {part})
+
+    def turned(self, part: str, error: Exception | None) -> None:
+        """A turn of a part ended; an error is a fault of ours that nobody foresaw, and must not cost later turns."""
+        text = f"{type(error).__name__}: {error}" if error is not None else ""
+        if text:
+            self.log.say("internal_error", error=text, kind=part)
+        self.works(part, f"internal error: {text}" if text else "")
 
     def record(self, rows: Sequence[Row]) -> None:
         """Keep rows in the journal; statistics that cannot be written must not keep a model from being healed."""

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from modelward.domain.alert import Kind
 from modelward.domain.outcome import DrillReport, RepairReport
 from modelward.domain.schedule import Task, next_run
 from modelward.domain.standing import JobState, JobView
@@ -48,9 +47,9 @@ class Guard:
         self._stop = threading.Event()
         self._reconciler = Reconciler(heart, self._stop, heals=maintenance)
         clock = heart.clock
-        self.looking = Lane("look", self._look, clock, every=self._every, gap=_GAP, ended=self._turned)
-        self.working = Lane("work", self._work, clock, every=lambda: 1.0, ended=self._turned)
-        self.asking = Lane("ask", self._ask, clock, every=self._every, ended=self._turned)
+        self.looking = Lane("look", self._look, clock, every=self._every, gap=_GAP, ended=heart.turned)
+        self.working = Lane("work", self._work, clock, every=lambda: 1.0, ended=heart.turned)
+        self.asking = Lane("ask", self._ask, clock, every=self._every, ended=heart.turned)
         self.watcher = Watcher(self._store, self._heard, self._stop, clock)
         self.beat = clock.monotonic()
         self._probed_at = self._trimmed_at = float("-inf")
@@ -138,9 +137,9 @@ class Guard:
 
     def _overtime(self) -> None:
         """A job past its deadline is told to stop; a lane that does not even then is given up and replaced."""
-        limit = self._heart.settings().job_deadline
-        for job in self._heart.jobs.running():
-            if job.view.began_at is not None and self._heart.clock.now() - job.view.began_at > limit:
+        heart, limit = self._heart, self._heart.settings().job_deadline
+        for job in heart.jobs.running():
+            if job.view.began_at is not None and heart.clock.now() - job.view.began_at > limit:
                 job.stop.set()
         for lane, patience in (
             (self.working, limit.total_seconds() + _HANGS),
@@ -148,18 +147,9 @@ class Guard:
             (self.asking, _HUNG_LOOK),
         ):
             if lane.stuck(patience):
-                self._heart.log.say("lane_replaced", lane=lane.name)
-                self._fails(lane.name, "a piece of work hangs and was given up; a disk or a server does not answer")
+                heart.log.say("lane_replaced", lane=lane.name)
+                heart.works(lane.name, "a piece of work hangs and was given up; a disk or a server does not answer")
                 lane.start()
-
-    def _turned(self, lane: str, error: Exception | None) -> None:
-        """A turn ended: its trouble is over, or it is a fault of ours, which is told and tried again."""
-        if error is not None:
-            self._heart.log.say("internal_error", error=f"{type(error).__name__}: {error}", kind=lane)
-        self._fails(lane, f"internal error: {type(error).__name__}: {error}" if error is not None else "")
-
-    def _fails(self, lane: str, why: str) -> None:
-        self._heart.alarm.observe(tuple(work.failures(lane, why)), {Kind.MAINTENANCE}, {lane})
 
     def release_brake(self, who: str) -> None:
         """A person has looked: heal alone again (G4)."""
@@ -211,7 +201,7 @@ class Guard:
         self._keep(view)
         if recurring or kind == TEND:
             error = view.error if view.state is JobState.FAILED else ""
-            heart.alarm.observe(tuple(work.failures(kind, error)), {Kind.MAINTENANCE}, {kind})
+            heart.works(kind, error)
         return view
 
     def _keep(self, view: JobView) -> None:

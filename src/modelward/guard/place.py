@@ -25,6 +25,9 @@ class Place(Protocol):
     def site(self) -> Site:
         """Store, vault and what is around them."""
 
+    def keep_outside(self, host: str) -> None:
+        """Let this registry, named by somebody far away, be asked on the public internet only, from now on."""
+
     def policy(self) -> Policy:
         """The retention policy."""
 

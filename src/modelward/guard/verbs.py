@@ -4,7 +4,6 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from modelward.domain.errors import BadSetting
+from modelward.domain.host import Reach, name_of, reach_of
 from modelward.domain.interchange import Reference
 from modelward.domain.name import DEFAULT_HOST, ModelName
 from modelward.domain.reading import Level
@@ -359,32 +359,18 @@ def _require_outside(host: str, place: Place) -> None:
     named |= {mirror.partition("=")[0].casefold() for mirror in settings.mirrors}
     if host.casefold() in named or host.casefold() == DEFAULT_HOST:
         return
+    place.keep_outside(host)  # the name may lead elsewhere the next time it is looked up
     try:
-        found = socket.getaddrinfo(_bare(host), None, type=socket.SOCK_STREAM)
-    except OSError:
+        found = socket.getaddrinfo(name_of(host), None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
         return  # nobody is there; the registry's client says so in its own words
     for *_, address in found:
-        if not _public(str(address[0])):
+        if reach_of(str(address[0])) > Reach.INTERNET:
             raise BadSetting(
                 "leads to an address of this machine or its network",
                 thing=host,
                 next_step="name the host in the setting plain_http or mirrors, or use the command line",
             )
-
-
-def _bare(host: str) -> str:
-    """The host without its port, and an address without its brackets."""
-    head, _, tail = host.rpartition(":")
-    return (head if head and tail.isdecimal() and not head.endswith(":") else host).strip("[]")
-
-
-def _public(address: str) -> bool:
-    """Whether the address, or the one that is written inside of it, is one of the public internet."""
-    found = ip_address(address.partition("%")[0])
-    inner = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
-    if found.version == 6 and address.lower().startswith("64:ff9b:"):
-        return False
-    return found.is_global and not found.is_multicast and (inner is None or inner.is_global)
 
 
 _ALL: Final = (

@@ -1,13 +1,12 @@
 """The recurring work, each as one job: maintenance, slices of a scrub, a drill; and what each leaves in the journal."""
 
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
-from modelward.domain.alert import Condition, Kind
+from modelward.domain.alert import Kind
 from modelward.domain.errors import ModelwardError
 from modelward.domain.history import ScrubRow, SpaceRow
 from modelward.domain.outcome import DrillReport
@@ -170,14 +169,6 @@ def _row(site: Site, of: str, report: Report, seconds: float, now: datetime) -> 
 def of_task(name: str) -> str:
     """Which folder a scrub task is about."""
     return "store" if name == SCRUB_STORE else "vault"
-
-
-def failures(kind: str, error: str) -> Iterable[Condition]:
-    """A piece of recurring work that failed is a trouble of its own, until the same work succeeds."""
-    if error:
-        yield Condition(
-            kind=Kind.MAINTENANCE, subject=kind, detail=error, next="see what it says: modelward guard --once --verbose"
-        )
 
 
 def rehearse(heart: Heart, job: Job) -> DrillReport:
