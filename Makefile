@@ -20,7 +20,7 @@ BUDGET ?= 600
 PART ?=
 SEED ?=
 
-.PHONY: help run test lint bench campaign docs lock clean peers
+.PHONY: help run test lint bench campaign supply docs lock clean peers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: $(VENV)/.ready ## measure speed beside the peers that are installed
 campaign: $(VENV)/.ready ## run the slow tests for BUDGET seconds, or one PART of the campaign (SEED=... repeats)
 	@MODELWARD_CAMPAIGN_BUDGET="$(BUDGET)" MODELWARD_CAMPAIGN_PART="$(PART)" MODELWARD_CAMPAIGN_SEED="$(SEED)" \
 		$(BIN)/python -m pytest -s -m campaign $(if $(PART),tests/campaign/test_$(PART).py) $(ARGS)
+
+supply: $(VENV)/.ready ## check pins and advisories, build twice and compare, make dist/ (ARGS=--offline asks nobody)
+	@$(BIN)/python -m scripts.supply $(ARGS)
 
 docs: $(VENV)/.ready ## write what docs/ and deploy/ say of the program from the program
 	@for page in reference settings api_reference picture; do $(BIN)/python -m scripts.$$page || exit 1; done

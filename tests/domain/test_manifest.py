@@ -26,7 +26,6 @@ from tests.domain.strategies_domain import (
 
 PLAIN = document([layer(1, 4_000), layer(2, 30, MEDIA_TYPES[3])], layer(3, 500, CONFIG_TYPE))
 DIGEST = str(digest(1))
-GIB = 1 << 30
 
 
 # What Ollama writes.

@@ -83,13 +83,6 @@ class TooSlow(Refused):
     title = "The request took too long"
 
 
-class Conflict(Refused):
-    """It cannot be done as things stand."""
-
-    status = 409
-    title = "This cannot be done as things stand"
-
-
 class TooLarge(Refused):
     """A body above the limit."""
 

@@ -7,8 +7,6 @@ import msgspec
 from modelward.domain.cause import StoreSeen
 from modelward.domain.finding import StoreFinding
 
-DEFAULT_IN_CONTAINER = "/root/.ollama/models"  # the official image runs as root
-
 
 class ServerSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A server process of this host: the store that it reads as it sees it, and which folder that is.
