@@ -8,6 +8,7 @@ EVENTS: Final = {
     "step": "one step of a plan was carried out, or failed",
     "source_failed": "a source gave no good bytes of a blob; the next one is asked",
     "patch_failed": "a patch in place did not hold; the blob is rebuilt in a new file",
+    "audit_failed": "what was done could not be told to the vault's audit log",
     "alert": "a notice was told: what is wrong, or over (what, severity, title, detail)",
     "alert_failed": "a channel did not take a notice; it is tried again later",
     "alert_lost": "a channel did not take a notice for so long that it was given up",

@@ -10,6 +10,7 @@ import pytest
 
 from modelward.bundles.reader import BundleReader, opened_bundle
 from modelward.bundles.writer import BundleFile
+from modelward.domain.audit import AuditFilter
 from modelward.domain.bundle import ExportReport, ImportReport
 from modelward.domain.chunks import CHUNK
 from modelward.domain.errors import (
@@ -20,12 +21,14 @@ from modelward.domain.errors import (
     DamageError,
     DiskFull,
     HashMismatch,
+    ModelwardError,
     NotRepairable,
     UnknownModel,
     UnknownSnapshot,
 )
 from modelward.domain.name import ModelName
 from modelward.domain.store import Space
+from modelward.services.audit import show_audit
 from modelward.services.backup import backup
 from modelward.services.export import export
 from modelward.services.import_ import import_bundle, restore_models
@@ -286,3 +289,20 @@ def test_a_path_that_is_no_bundle(tmp_path: Path) -> None:
 def _enter(bundle: AbstractContextManager[BundleReader]) -> None:
     with bundle:
         pass
+
+
+def test_what_left_the_vault_is_in_the_audit_log(tmp_path: Path) -> None:
+    """The version, the file and its size; a bundle that came to nothing with its error (A1)."""
+    place = here(tmp_path)
+    backup(place.site(make_vault=True), ())
+    report = send(place, tmp_path / "llama3.mwb")
+    send(place, tmp_path / "other.mwb", dry_run=True)
+    (entry,) = show_audit(place.site(), AuditFilter(action="export")).entries
+    assert (entry.model, entry.keys["snapshot"]) == (str(LLAMA), report.snapshot)
+    assert (entry.keys["target"], int(entry.keys["bytes"])) == (report.path, report.stored)
+    blob = max((place.vault / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    blob.chmod(0o600)
+    corrupt.flip_bit(blob, 99, 1)
+    with pytest.raises(ModelwardError):
+        send(place, tmp_path / "third.mwb")
+    assert show_audit(place.site(), AuditFilter(action="export")).entries[-1].outcome != "done"

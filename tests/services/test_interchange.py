@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from modelward.domain.audit import AuditFilter
 from modelward.domain.chunks import CHUNK
 from modelward.domain.errors import BadName, BadSetting, HashMismatch, ModelwardError, StoreNotAccepted, UnknownModel
 from modelward.domain.interchange import AdoptReport, HandOutReport
 from modelward.domain.name import ModelName
 from modelward.services.adopt import adopt, recognise
+from modelward.services.audit import show_audit
 from modelward.services.backup import backup
 from modelward.services.hand_out import hand_out
 from modelward.services.restore import restore
@@ -419,3 +421,23 @@ def test_what_is_nothing_of_these(place: Place, other: Place, tmp_path: Path) ->
     (tmp_path / "---.gguf").write_bytes(GGUF)
     with pytest.raises(BadName):
         take(place, tmp_path / "---.gguf")
+
+
+@pytest.mark.parametrize("form", ["oci", "gguf"])
+def test_what_is_handed_out_is_in_the_audit_log(place: Place, form: str) -> None:
+    """Model, version, where it went and how many bytes (A1); what would be written is no action."""
+    out(place, LLAMA, place.base / "out", form, dry_run=True)
+    report = out(place, LLAMA, place.base / "out", form)
+    (entry,) = show_audit(place.site(), AuditFilter(action="export")).entries
+    assert (entry.model, entry.keys["target"], entry.keys["snapshot"]) == (str(LLAMA), report.target, report.snapshot)
+    assert int(entry.keys["bytes"]) == report.bytes_moved > 0
+
+
+def test_what_is_taken_in_is_in_the_audit_log(place: Place, other: Place) -> None:
+    """Model, version and where it came from (A1); the same once more is no action."""
+    out(place, LLAMA, place.base / "out", "oci")
+    for _ in range(2):
+        take(other, place.base / "out", LLAMA)
+    (entry,) = show_audit(other.site(), AuditFilter(action="take in")).entries
+    assert (entry.model, entry.outcome) == (str(LLAMA), "done")
+    assert entry.keys["source"].startswith("oci sha256:")

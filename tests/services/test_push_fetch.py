@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from modelward.domain.audit import AuditFilter
 from modelward.domain.chunks import CHUNK
 from modelward.domain.digest import Digest
 from modelward.domain.errors import (
     BadManifest,
     BadObject,
+    DiskFull,
     HashMismatch,
     ModelwardError,
     RegistryRefused,
@@ -26,6 +28,7 @@ from modelward.domain.errors import (
 from modelward.domain.interchange import Reference
 from modelward.domain.name import ModelName
 from modelward.domain.wrapper import unwrap
+from modelward.services.audit import show_audit, verify_audit
 from modelward.services.backup import backup
 from modelward.services.fetch_snapshot import fetch
 from modelward.services.push import push
@@ -363,3 +366,50 @@ def test_no_network_leaves_the_vault_free(other: Place, registry: FakeRegistry) 
     assert nothing_came(other)
     registry.read_range = honest  # type: ignore[method-assign]
     assert fetch(other.site(), registry, THERE).outcome == "stored"
+
+
+def test_both_ways_are_in_the_audit_log(place: Place, other: Place, registry: FakeRegistry) -> None:
+    """What was sent or fetched, whose version, where to or from, and the error of what failed (A1)."""
+    fetch(other.site(), registry, THERE)
+    pushed = show_audit(place.site(), AuditFilter(action="push")).entries[-1]
+    fetched = show_audit(other.site(), AuditFilter(action="fetch")).entries[-1]
+    snapshot = place.site().the_vault().snapshots()[0].id
+    assert (pushed.model, pushed.keys["snapshot"], pushed.keys["target"]) == (str(LLAMA), snapshot, str(THERE))
+    assert (fetched.model, fetched.keys["snapshot"], fetched.keys["source"]) == (str(LLAMA), snapshot, str(THERE))
+    assert int(pushed.keys["bytes"]) >= int(fetched.keys["bytes"]) > 0
+    assert {pushed.outcome, fetched.outcome} == {"done"}
+
+    def broken(*_: object) -> None:
+        raise RegistryUnreachable("gone")
+
+    registry.blobs.clear()
+    registry.upload_blob = broken  # type: ignore[method-assign]
+    with pytest.raises(RegistryUnreachable):
+        push(place.site(), registry, LLAMA, "", THERE)
+    assert "gone" in show_audit(place.site(), AuditFilter(action="push")).entries[-1].outcome
+    assert verify_audit(place.site()).faults == ()
+
+
+def test_a_dry_run_leaves_no_entry(place: Place, other: Place, registry: FakeRegistry) -> None:
+    """Nothing was done."""
+    backup(other.site(make_vault=True), ())
+    before = show_audit(other.site(), AuditFilter()).total
+    fetch(other.site(), registry, THERE, dry_run=True)
+    push(place.site(), FakeRegistry(), LLAMA, "", THERE, dry_run=True)
+    assert show_audit(other.site(), AuditFilter()).total == before
+    assert len(show_audit(place.site(), AuditFilter(action="push")).entries) == 1
+
+
+def test_a_log_that_cannot_be_written_undoes_no_push(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The snapshot is sent, and the event says that the log does not know."""
+    site, said = place.site(), list[str]()
+
+    def full(*_: object, **__: object) -> None:
+        raise DiskFull("no room", thing="audit.jsonl")
+
+    monkeypatch.setattr(site.the_vault(), "audit", full)
+    monkeypatch.setattr(site.progress, "say", lambda event, **_: said.append(event))
+    registry = FakeRegistry()
+    push(site, registry, LLAMA, "", THERE)
+    assert registry.manifests
+    assert said == ["audit_failed"]

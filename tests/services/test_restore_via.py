@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from modelward.domain.audit import AuditFilter
 from modelward.domain.errors import NotRepairable, RuntimeRefused, RuntimeUnreachable, UnknownModel
 from modelward.domain.name import ModelName
 from modelward.domain.runtime import PullStep, ServedModel
+from modelward.services.audit import show_audit
 from modelward.services.backup import backup
 from modelward.services.restore_via import restore_via
 from modelward.serving.endpoint import Endpoint
@@ -160,3 +162,14 @@ def test_a_model_that_the_vault_does_not_know(place: Place) -> None:
     """A usage error."""
     with pytest.raises(UnknownModel):
         restore_via(place.site(), Remote(), endpoint(place), ModelName.parse("nope"))
+
+
+def test_the_audit_log_tells_which_server_got_what(place: Place) -> None:
+    """Model, version and server; a pull that failed is there with the server's words (A1)."""
+    restore_via(place.site(), Remote(), endpoint(place), LLAMA)
+    with pytest.raises(RuntimeRefused):
+        restore_via(place.site(), Remote(error="no space left"), endpoint(place), LLAMA)
+    good, bad = show_audit(place.site(), AuditFilter(action="restore --via")).entries
+    assert (good.model, good.keys["target"], good.outcome) == (str(LLAMA), Remote.url, "done")
+    assert int(good.keys["bytes"]) > 0
+    assert "no space left" in bad.outcome

@@ -165,6 +165,8 @@ def _take(site: Site, writer: VaultWriter, layout: _Layout, one: _Found) -> Adop
             return Adopted(name=one.name, source=str(one.wrapper), outcome="unchanged", size=size)
         taker = Taker(site, vault, writer)
         snapshot, new = taker.take(layout, parcel, one.name, f"oci {one.wrapper}")
+        if new:
+            site.audit("take in", model=one.name, snapshot=snapshot.id, source=f"oci {one.wrapper}")
     except DamageError as error:
         return refused(one.name, str(one.wrapper), error)
     return Adopted(

@@ -74,7 +74,12 @@ def export(site: Site, name: ModelName, wanted: str, target: Target, *, dry_run:
     methods = target.plan(header, origin.holder)
     site.progress.begin("export", header.size)
     estimate = len(header.raw) + sum(method.estimate for method in methods) + END_SIZE
-    written = Written(size=estimate) if dry_run else target.write(header, origin.holder, methods, site.reading)
+    if dry_run:
+        written = Written(size=estimate)
+    else:
+        with site.audited("export", model=name, snapshot=origin.snapshot, target=target.path) as told:
+            written = target.write(header, origin.holder, methods, site.reading)
+            told["bytes"] = written.size
     return ExportReport(
         model=name,
         outcome="planned" if dry_run else "written",

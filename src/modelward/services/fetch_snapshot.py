@@ -34,9 +34,10 @@ def fetch(
     site.progress.begin("fetch", sum(blob.size for blob in wanted))
     outcome, identity, fetched, moved = "planned", "", len(wanted), sum(blob.size for blob in wanted)
     if not dry_run:
-        with vault.writing("fetch") as writer:
+        with site.audited("fetch", model=model, source=str(source)) as told, vault.writing("fetch") as writer:
             taker = Taker(site, vault, writer)
             snapshot, new = taker.take(there, parcel, model, f"registry {source}")
+            told |= {"snapshot": snapshot.id, "bytes": taker.moved}
         outcome, identity, fetched, moved = "stored" if new else "unchanged", snapshot.id, taker.fetched, taker.moved
     return FetchReport(
         model=model,

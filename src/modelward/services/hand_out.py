@@ -50,8 +50,16 @@ def hand_out(  # noqa: PLR0913 - what, in which version, where to, in which form
     else:
         content = chosen(site.the_vault(), name, snapshot)
         work = _Oci(site, content, target) if form == "oci" else _Gguf(site, content, target)
-        report = work.plan() if dry_run else work.run()
+        report = work.plan() if dry_run else _audited(site, work)
     return msgspec.structs.replace(report, seconds=round(site.clock.monotonic() - began, 3), dry_run=dry_run)
+
+
+def _audited(site: Site, work: "_Work") -> HandOutReport:
+    snapshot = work.content.snapshot
+    with site.audited("export", model=snapshot.model, snapshot=snapshot.id, target=str(work.target)) as told:
+        report = work.run()
+        told["bytes"] = report.bytes_moved
+    return report
 
 
 def _to_store(site: Site, name: ModelName, snapshot: str, target: Path, *, dry_run: bool) -> HandOutReport:

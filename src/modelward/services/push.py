@@ -34,7 +34,9 @@ def push(  # noqa: PLR0913 - what, in which version, and where to
     absent = [item for item in objects if not registry.has_blob(target.place, item.digest, item.size)]
     before = _before(registry, target, content.snapshot)
     if not dry_run:
-        _send(site, registry, target, absent, raw)
+        size = sum(item.size for item in absent)
+        with site.audited("push", model=name, snapshot=content.snapshot.id, target=str(target), bytes=size):
+            _send(site, registry, target, absent, raw)
     return PushReport(
         model=name,
         snapshot=content.snapshot.id,

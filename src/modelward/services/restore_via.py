@@ -1,6 +1,7 @@
 """Restore where only the server's API is reachable: it pulls from an endpoint of ours and checks the digests itself."""
 
 from modelward.domain.errors import ModelwardError, RuntimeRefused
+from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import ViaReport
 from modelward.ports import Runtime, Serving
@@ -30,6 +31,15 @@ def restore_via(  # noqa: PLR0913 - what, from where, and to where
     )
     if dry_run:
         return report
+    with site.audited("restore --via", model=name, snapshot=snapshot.id, target=server.url) as told:
+        sent = told["bytes"] = _sent(site, server, serving, name, manifest)
+    if sent < manifest.size:
+        notes = (*notes, "what the server had under these names it took for good: verify it where its files are")
+    return report.done(sent=sent, seconds=round(site.clock.monotonic() - began, 3), notes=notes)
+
+
+def _sent(site: Site, server: Runtime, serving: Serving, name: ModelName, manifest: Manifest) -> int:
+    """Serve the model, let the server pull and rename it; returns the bytes that went out."""
     with serving.serving(name, manifest) as served:
         try:
             for line in server.pull(served.reference, insecure=True):
@@ -39,10 +49,7 @@ def restore_via(  # noqa: PLR0913 - what, from where, and to where
         finally:
             _forget(site, server, served.reference)
         _require(server, name.short, manifest.digest.hex)
-        sent = served.sent
-    if sent < manifest.size:
-        notes = (*notes, "what the server had under these names it took for good: verify it where its files are")
-    return report.done(sent=sent, seconds=round(site.clock.monotonic() - began, 3), notes=notes)
+        return served.sent
 
 
 def _listed(server: Runtime, name: str) -> str:

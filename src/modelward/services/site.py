@@ -1,8 +1,10 @@
 """What every use case works on: a store, perhaps a vault, and the world around them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from modelward.domain.errors import UnknownModel, VaultMissing
+from modelward.domain.errors import ModelwardError, StorageError, UnknownModel, VaultMissing
 from modelward.domain.name import ModelName
 from modelward.ports import Clock, Ledgers, Progress, Registry, Runtime, Source, Store, Vault
 from modelward.scan import Reading
@@ -35,6 +37,27 @@ class Site:
         """Append an entry, with the cause, to the vault's audit log, where there is a vault (A1)."""
         if self.vault is not None:
             self.vault.audit(action, **keys, cause=self.cause)
+
+    @contextmanager
+    def audited(self, action: str, **keys: object) -> Iterator[dict[str, object]]:
+        """One entry when the block ends, with the error where one ended it; the block may add keys (A1).
+
+        A log that cannot be written undoes nothing that was done: it is said as an event, and the block's own error
+        is the one that goes on.
+        """
+        told = dict(keys)
+        try:
+            yield told
+        except ModelwardError as error:
+            self._tell(action, told | {"error": str(error)})
+            raise
+        self._tell(action, told)
+
+    def _tell(self, action: str, keys: dict[str, object]) -> None:
+        try:
+            self.audit(action, **keys)
+        except StorageError as error:
+            self.progress.say("audit_failed", action=action, error=str(error))
 
     def the_vault(self) -> Vault:
         """The vault; raises VaultMissing when there is none."""

@@ -94,7 +94,6 @@ class Taker:
         snapshot = self._writer.add_snapshot(name, parcel.manifest, origin, owner, newest)
         new = newest is None or snapshot.id != newest.id
         if new:
-            self._site.audit("take in", model=name, snapshot=snapshot.id, source=origin)
             self._site.progress.say("snapshot_stored", model=str(name), snapshot=snapshot.id, bytes=self.moved)
         return snapshot, new
 
