@@ -1,6 +1,9 @@
 """Jobs: one after the other, looked at while they run, cancelled, and remembered with how they ended."""
 
+import os
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from modelward.domain.errors import DiskFull, Interrupted, UnknownJob, WriteFail
 from modelward.domain.history import JobRow
 from modelward.domain.name import ModelName
 from modelward.domain.standing import JobState
+from modelward.durable import Folder
 from modelward.guard.board import Board
 from modelward.guard.jobs import Job, Jobs
 from modelward.testing import FrozenClock
@@ -175,3 +179,30 @@ def test_stopping_all_empties_the_queue(desk: Desk, tmp_path: Path) -> None:
     desk.jobs.stop_all()
     assert desk.jobs.take() is None
     assert desk.jobs.get(view.id).state is JobState.WAITING
+
+
+def test_an_ended_job_holds_nothing_open(desk: Desk, tmp_path: Path) -> None:
+    """What it worked on goes with its end, though the job can be looked at for long after, whichever way it ran."""
+    folders = [Folder.open(tmp_path) for _ in range(3)]
+
+    def using(folder: Folder) -> Callable[[Job], object]:
+        return lambda _: folder.names()
+
+    before = open_descriptors()
+    desk.jobs.now("repair", (), "guard", using(folders.pop()), threading.Event())
+    desk.jobs.submit("verify", (), "user", using(folders.pop()))
+    desk.do()
+    view = desk.jobs.submit("drill", (), "user", using(folders.pop()))
+    desk.jobs.cancel(view.id)
+    assert open_descriptors() == before - 3
+    assert len(desk.jobs.list()) == 3
+
+
+def open_descriptors() -> int:
+    """How many this process has, by trying each."""
+    found = 0
+    for number in range(256):
+        with suppress(OSError):
+            os.fstat(number)
+            found += 1
+    return found

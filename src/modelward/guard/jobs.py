@@ -22,9 +22,19 @@ class Job:
     """One job: its present view, how to do it, and the wish to stop. It is the progress of its own work."""
 
     def __init__(self, view: JobView, run: Run, log: Progress, changed: Callable[[], None]) -> None:
-        self.view, self.run, self._log, self._changed = view, run, log, changed
+        self.view, self._run, self._log, self._changed = view, run, log, changed
         self.stop = threading.Event()
         self._lock = threading.Lock()
+
+    def run(self) -> object:
+        """Do it, once. What it works on is let go of: the ended job is looked at long after, open folders are not."""
+        run = self._run
+        self.drop()
+        return run(self)
+
+    def drop(self) -> None:
+        """It will not be done any more."""
+        self._run = _nothing
 
     def begin(self, label: str, total: int) -> None:
         """A stage of ``total`` bytes begins."""
@@ -114,6 +124,7 @@ class Jobs:
         with self._lock:
             if job in self._waiting:
                 self._waiting.remove(job)
+                job.drop()
                 job.view = msgspec.structs.replace(job.view, state=JobState.CANCELLED, ended_at=self._clock.now())
         self._changed()
         return job.view
@@ -152,7 +163,7 @@ class Jobs:
 
     def _outcome(self, job: Job) -> dict[str, object]:
         try:
-            report = job.run(job)
+            report = job.run()
             return _ended(JobState.DONE, self._clock.now(), report=report, exit_code=getattr(report, "exit_code", 0))
         except Interrupted as error:
             return _ended(JobState.CANCELLED, self._clock.now(), error=str(error), exit_code=error.exit_code)
@@ -168,6 +179,10 @@ class Jobs:
         if job is None:
             raise UnknownJob("no such job", thing=name[:40], next_step="list them with: GET /api/v1/jobs")
         return job
+
+
+def _nothing(job: Job) -> None:
+    del job
 
 
 def _ended(state: JobState, at: datetime, **fields: object) -> dict[str, object]:
