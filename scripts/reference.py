@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from modelward.cli.app import app
+from modelward.cli.app import program
 from modelward.domain import errors
 from modelward.events import EVENTS
 
@@ -42,7 +42,7 @@ def text() -> str:
 
 def commands() -> dict[str, Any]:
     """The command of each verb, in the order of ``modelward --help``."""
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(program())
     return dict(group.commands)
 
 

@@ -14,6 +14,7 @@ def main() -> None:
     import modelward.serve
     import modelward.services.drill
 
+    modelward.cli.app.program()  # loads every verb
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("ready", flush=True)
     for line in sys.stdin:

@@ -3,46 +3,16 @@
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from importlib import import_module
+from keyword import iskeyword
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from modelward.cli import (
-    alerts,
-    audit,
-    backup,
-    brake,
-    config,
-    diff,
-    doctor,
-    drill,
-    export,
-    fetch,
-    forecast,
-    forget,
-    gate,
-    guard,
-    health,
-    history,
-    import_,
-    pin,
-    protect,
-    prune,
-    pull,
-    push,
-    release,
-    repair,
-    restore,
-    rollback,
-    run,
-    snapshots,
-    space,
-    status,
-    token,
-    verify,
-)
 from modelward.domain.errors import EXIT_OK, EXIT_USAGE, Interrupted, ModelwardError
+
+if TYPE_CHECKING:
+    import typer
 
 EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
 
@@ -53,69 +23,62 @@ Exit codes: 0 all healthy or done; 1 damage found or left that can be repaired; 
 read-only or full; 130 interrupted.
 """
 
-app = typer.Typer(
-    name="modelward",
-    help=_HELP,
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+# Each has a module of its name, with an underscore where the name is a word of Python.
+VERBS = (
+    "status",
+    "doctor",
+    "backup",
+    "verify",
+    "repair",
+    "restore",
+    "pull",
+    "rollback",
+    "pin",
+    "snapshots",
+    "diff",
+    "forget",
+    "prune",
+    "space",
+    "push",
+    "fetch",
+    "export",
+    "import",
+    "release",
+    "protect",
+    "drill",
+    "audit",
+    "gate",
+    "config",
+    "alerts",
+    "guard",
+    "health",
+    "forecast",
+    "history",
+    "brake",
+    "token",
+    "run",
 )
 
-_VERBS = (
-    status,
-    doctor,
-    backup,
-    verify,
-    repair,
-    restore,
-    pull,
-    rollback,
-    pin,
-    snapshots,
-    diff,
-    forget,
-    prune,
-    space,
-    push,
-    fetch,
-    export,
-    import_,
-    release,
-    protect,
-    drill,
-    audit,
-    gate,
-    config,
-    alerts,
-    guard,
-    health,
-    forecast,
-    history,
-    brake,
-    token,
-    run,
-)
-for verb in _VERBS:
-    app.command(verb.NAME)(verb.command)
 
+def program(verbs: Sequence[str] = VERBS) -> "typer.Typer":
+    """The command line with these verbs; only they are loaded."""
+    import typer
 
-def _version(*, value: bool) -> None:
-    if value:
-        from modelward import __version__
+    from modelward.cli import version
 
-        typer.echo(f"modelward {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    """Read the options that stand before the verb."""
+    app = typer.Typer(
+        name="modelward",
+        help=_HELP,
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for verb in verbs:
+        module = import_module(f"modelward.cli.{verb}_" if iskeyword(verb) else f"modelward.cli.{verb}")
+        app.command(module.NAME)(module.command)
+    app.callback()(version.command)
+    return app
 
 
 def main() -> None:
@@ -133,7 +96,9 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        result = typer.main.get_command(app).main(arguments, prog_name="modelward", standalone_mode=False)
+        if (code := _quickly(arguments)) is not None:
+            return code
+        result = _command(arguments).main(arguments, prog_name="modelward", standalone_mode=False)
     except ModelwardError as error:
         return _tell(error, as_json="--json" in arguments)
     except BrokenPipeError:
@@ -143,7 +108,27 @@ def _run(arguments: list[str]) -> int:
     return result if isinstance(result, int) else EXIT_OK
 
 
+def _quickly(arguments: list[str]) -> int | None:
+    """A health check runs every few seconds: it is answered without the command line's library where that will do."""
+    if arguments[:1] != ["health"]:
+        return None
+    from modelward.cli import readiness
+
+    return readiness.command(arguments[1:], os.environ)
+
+
+def _command(arguments: list[str]) -> Any:  # noqa: ANN401 - typer's own copy of click has no public types
+    """The command line, with the one verb that is asked for where that is plain, else with all of them."""
+    import typer
+
+    asked = arguments[0] if arguments else ""
+    needed = {"--version": ()}.get(asked, [asked] if asked in VERBS else VERBS)
+    return typer.main.get_command(program(needed))
+
+
 def _tell(error: ModelwardError, *, as_json: bool) -> int:
+    import typer
+
     from modelward.cli.render import error_document, error_text
 
     if as_json:
@@ -164,6 +149,8 @@ def _misuse(error: Exception) -> int:
 def _bug(error: Exception) -> int:
     if os.environ.get("MODELWARD_DEBUG"):
         raise error
+    import typer
+
     typer.echo(f"internal error: {type(error).__name__}: {error}", err=True)
     typer.echo(
         "  next: this is a fault of Modelward; run again with MODELWARD_DEBUG=1 and report what it prints", err=True

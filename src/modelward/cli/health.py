@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 
 from modelward.cli.options import ConfigFile, given
+from modelward.cli.readiness import DEADLINE, tell
 
 NAME = "health"
 
 
 def command(
     *,
-    deadline: Annotated[str, typer.Option("--deadline", metavar="T", help="How long the guard may take.")] = "2s",
+    deadline: Annotated[str, typer.Option("--deadline", metavar="T", help="How long the guard may take.")] = DEADLINE,
     config: ConfigFile = "",
 ) -> int:
     """Ask the running guard whether every protected model is healthy: exit code 0 and one line, or 1 and why not.
@@ -19,11 +20,5 @@ def command(
     It asks at the address of the setting `listen`, and never waits for any work of the guard.
     """
     from modelward.bootstrap import resolve
-    from modelward.cli.pieces import BAD, line
-    from modelward.cli.readiness import ask
-    from modelward.domain.units import parse_duration
 
-    settings = resolve(given({"config": config})).settings
-    ready, words = ask(settings.listen, tls=bool(settings.tls_cert), seconds=parse_duration(deadline).total_seconds())
-    line(words, None if ready else BAD)
-    return 0 if ready else 1
+    return tell(resolve(given({"config": config})).settings, deadline)

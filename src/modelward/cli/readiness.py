@@ -1,10 +1,47 @@
-"""Ask a guard for its readiness with nothing but a socket: a health check has no time for more."""
+"""Ask a guard for its readiness with nothing but the settings and a socket: a health check has no time for more."""
 
 import socket
+import sys
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from modelward import config
+from modelward.domain.units import parse_duration
+from modelward.domain.words import printable
+
+DEADLINE = "2s"
 _LIMIT = 4096
 _REQUEST = b"GET /readyz HTTP/1.0\r\nHost: %s\r\nConnection: close\r\n\r\n"
+
+
+def command(words: Sequence[str], environ: Mapping[str, str]) -> int | None:
+    """Carry out ``modelward health`` with these words behind it: the exit code; None for words that are none of its."""
+    given = _options(words)
+    if given is None:
+        return None
+    flags = {"config": given["config"]} if given.get("config") else {}
+    found = config.resolve(flags, environ, platform=sys.platform, home=Path.home(), cwd=Path.cwd())
+    return tell(found.settings, given.get("deadline", DEADLINE))
+
+
+def tell(settings: config.Settings, deadline: str) -> int:
+    """Print the guard's readiness in one line: exit code 0 for a ready one, 1 for all else."""
+    seconds = parse_duration(deadline).total_seconds()
+    ready, words = ask(settings.listen, tls=bool(settings.tls_cert), seconds=seconds)
+    print(printable(words))
+    return 0 if ready else 1
+
+
+def _options(words: Sequence[str]) -> dict[str, str] | None:
+    """The values of the verb's options, as ``--name value`` or ``--name=value``."""
+    found, left = {}, list(words)
+    while left:
+        name, equals, value = left.pop(0).partition("=")
+        if name not in ("--config", "--deadline") or not (equals or left):
+            return None
+        found[name.removeprefix("--")] = value if equals else left.pop(0)
+    return found
 
 
 def ask(listen: str, *, tls: bool, seconds: float) -> tuple[bool, str]:
@@ -24,7 +61,11 @@ def _connected(listen: str, seconds: float, *, tls: bool) -> socket.socket:
     if listen.startswith("unix:"):
         wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         wire.settimeout(seconds)
-        wire.connect(listen.removeprefix("unix:"))
+        try:
+            wire.connect(listen.removeprefix("unix:"))
+        except OSError:
+            wire.close()
+            raise
         return wire
     host, _, port = listen.rpartition(":")
     target = host.strip("[]") if host not in ("", "0.0.0.0", "[::]") else "127.0.0.1"  # noqa: S104 - a place to ask

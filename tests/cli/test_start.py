@@ -1,0 +1,75 @@
+"""How the program starts: a verb loads what it needs, and a health check next to nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelward.cli.app import VERBS, program
+from modelward.cli.readiness import command
+from modelward.domain.errors import BadSetting
+
+NOWHERE = "unix:/nowhere/at/all"
+HEAVY = {"typer", "rich", "http.client", "modelward.bootstrap", "modelward.stores.ollama", "sqlite3"}
+
+
+def loaded_by(*words: str) -> frozenset[str]:
+    """The modules in memory when the program with these words ends."""
+    code = (
+        "import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr));"
+        f"sys.argv = ['modelward', *{words!r}]; from modelward.cli.app import main; main()"
+    )
+    environ = {"MODELWARD_LISTEN": NOWHERE, "HOME": "/nowhere"}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    return frozenset(done.stderr.splitlines()[-1].split())
+
+
+def test_a_health_check_loads_neither_the_command_line_library_nor_stores() -> None:
+    """It runs every few seconds in each container, so it takes the settings and a socket and no more."""
+    assert loaded_by("health").isdisjoint(HEAVY)
+
+
+def test_a_verb_loads_no_other_verbs() -> None:
+    """What one verb needs to start does not grow with the number of the others."""
+    loaded = loaded_by("snapshots", "--help")
+    assert "modelward.cli.snapshots" in loaded
+    assert loaded.isdisjoint({"modelward.cli.audit", "modelward.cli.backup", "modelward.cli.gate"})
+
+
+def test_the_version_loads_no_verb_at_all() -> None:
+    """The version is printed before anything else is looked at."""
+    assert not {f"modelward.cli.{verb}" for verb in VERBS} & loaded_by("--version")
+
+
+def test_every_verb_of_the_list_is_a_command_of_its_name() -> None:
+    """The table by which verbs are loaded and the verbs' own names agree."""
+    assert [info.name for info in program().registered_commands] == list(VERBS)
+
+
+@pytest.mark.parametrize("words", [("--deadline", "1s"), ("--deadline=1s",), ()])
+def test_a_health_check_says_that_no_guard_answers(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1 and one line, however the option is written."""
+    assert command(words, {"MODELWARD_LISTEN": NOWHERE}) == 1
+    assert "no guard answers" in capsys.readouterr().out
+
+
+def test_a_health_check_reads_the_settings_file_that_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The address may stand in a file that only the command line names."""
+    (tmp_path / "mine.toml").write_text('listen = ""\n')
+    assert command(("--config", str(tmp_path / "mine.toml")), {}) == 1
+    assert "listen is empty" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--deadline",), ("now",), ("--config=x", "--verbose")])
+def test_a_health_check_leaves_unknown_words_to_the_command_line(words: tuple[str, ...]) -> None:
+    """Help and mistakes are answered as those of every other verb."""
+    assert command(words, {}) is None
+
+
+def test_a_health_check_refuses_a_deadline_that_is_none() -> None:
+    """The error names what may be written instead."""
+    with pytest.raises(BadSetting, match="not a duration"):
+        command(("--deadline", "soon"), {})
