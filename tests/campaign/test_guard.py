@@ -196,11 +196,11 @@ def test_a_guard_killed_at_random_comes_back(run: Run, quick: Path) -> None:
     with _forking(program) as forker:
         for number in run.numbers():
             with run.case(number) as rng:
+                before = _records(program)
                 _stir(program, rng)
                 _ready_for_work(program)
                 pid = forker.start()
                 time.sleep(rng.random() * (1.2 if rng.random() < 0.6 else 3.0))
-                before = _records(program)
                 _end(pid)
                 run.figures["kills"] += 1
                 _same_scene(program, mark)
