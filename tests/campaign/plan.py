@@ -27,13 +27,14 @@ class Part:
 
 PARTS = (
     Part("crash", "SIGKILL at system calls of every verb, and again inside the recovery that follows", 0.2),
-    Part("power", "power cuts: file systems shut down, and block logs replayed with lost and reordered writes", 0.18),
-    Part("errors", "errors, short writes and false promises of the operating system; full and read-only disks", 0.12),
+    Part("power", "power cuts: file systems shut down, and block logs replayed with lost and reordered writes", 0.16),
+    Part("errors", "errors, short writes and false promises of the operating system; full and read-only disks", 0.1),
     Part("rot", "random damage of every class of object, found, healed or said; no false alarm", 0.2),
     Part("hostile", "registries and servers that lie, hang, lead astray or never end", 0.08),
     Part("concurrency", "two writers, scrub, repair, prune and a server that pulls and deletes, in one another", 0.06),
     Part("attack", "hostile names, links, manifests and bundles; fuzzing of every parser; a log that was edited", 0.08),
     Part("guard", "a busy guard, killed at random: it comes back, and nothing acknowledged is lost", 0.08),
+    Part("soak", "a guard under random faults for as long as one likes: all is healed, nothing grows", 0.04),
 )
 
 
@@ -113,7 +114,7 @@ class Run:
 
     def write(self) -> None:
         """Add a line to the figures of the part."""
-        folder = Path(os.environ.get("MODELWARD_CAMPAIGN_OUT", ROOT / "build" / "campaign"))
+        folder = out()
         folder.mkdir(parents=True, exist_ok=True)
         line = {
             "part": self.part,
@@ -127,6 +128,11 @@ class Run:
         }
         with (folder / f"{self.part}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def out() -> Path:
+    """Where runs write their figures."""
+    return Path(os.environ.get("MODELWARD_CAMPAIGN_OUT", ROOT / "build" / "campaign"))
 
 
 def seed() -> str:

@@ -2,24 +2,33 @@
 
 ``python -m tests.campaign.report`` takes what the campaign wrote (MODELWARD_CAMPAIGN_OUT, default build/campaign) into
 ``figures.json``, adding up the runs of one test; a test that did not run keeps its older figures. The page is made of
-that file and of ``bugs.toml``, so that a test can tell when it is old.
+that file and of ``bugs.toml``, and the chart of ``soak.json``, so that a test can tell when they are old.
 """
 
 import json
-import os
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.campaign.plan import PARTS, ROOT, Part
+from tests.campaign import chart
+from tests.campaign.plan import PARTS, ROOT, Part, out
 
 HERE = Path(__file__).resolve().parent
 FIGURES, BUGS, PAGE = HERE / "figures.json", HERE / "bugs.toml", ROOT / "docs" / "reliability.md"
+SOAK, PICTURE = HERE / "soak.json", ROOT / "docs" / "soak.svg"
 Line = dict[str, Any]
 # Figures of which the largest one counts, not the sum.
-LARGEST = ("slowest, ms", "memory at most, MiB", "points there are", "behaviours")
+LARGEST = (
+    *("slowest, ms", "memory at most, MiB", "points there are", "behaviours"),
+    *("median time to heal, ms", "slowest page, ms"),
+    *(
+        f"{of}, {quarter} quarter, {unit}"
+        for of, unit in (("resident", "KiB"), ("anonymous", "KiB"), ("descriptors", "open"), ("threads", "running"))
+        for quarter in ("first", "last")
+    ),
+)
 
 HEAD = """# How Modelward is tested against faults
 
@@ -39,10 +48,14 @@ restores them, takes a new model into them, and sees that those of a newer forma
 
 def main() -> None:
     """Take new figures in, and write the page."""
-    folder = Path(os.environ.get("MODELWARD_CAMPAIGN_OUT", ROOT / "build" / "campaign"))
+    folder = out()
     known: dict[str, Line] = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     known |= {line["test"]: line for line in added_up(read(folder))}
     FIGURES.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    if (folder / SOAK.name).exists():
+        SOAK.write_bytes((folder / SOAK.name).read_bytes())
+    if SOAK.exists():
+        PICTURE.write_text(picture(), encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")
 
 
@@ -79,6 +92,11 @@ def _sum(lines: list[Line]) -> Line:
     }
 
 
+def picture() -> str:
+    """The chart of the last soak."""
+    return chart.draw(json.loads(SOAK.read_text()))
+
+
 def page() -> str:
     """The whole document."""
     figures: dict[str, Line] = json.loads(FIGURES.read_text())
@@ -93,6 +111,8 @@ def _part(part: Part, lines: list[Line], notes: Mapping[str, Any]) -> str:
         text += "\nNot run yet.\n"
     for line in sorted(lines, key=lambda line: str(line["test"])):
         text += _table(line)
+    if part.name == "soak" and SOAK.exists():
+        text += f"\n![Memory, descriptors, threads and the time to heal each fault]({PICTURE.name})\n"
     return text + _bugs(part.name, notes)
 
 

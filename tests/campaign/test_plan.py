@@ -1,11 +1,14 @@
 """The campaign itself: a case can be done again by its line, shares add up, and the page is what the figures say."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.campaign import report
+from tests.campaign.meter import Every, Sample, growth, look
 from tests.campaign.plan import PARTS, ROOT, Run, budget
 
 
@@ -61,6 +64,47 @@ def test_runs_of_one_test_are_added_up(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_page_is_what_the_figures_say() -> None:
     """docs/reliability.md is, byte for byte, what the figures and the list of bugs make now."""
     assert report.PAGE.read_text(encoding="utf-8") == report.page(), "run: python -m tests.campaign.report"
+
+
+def test_the_chart_is_what_the_soak_measured() -> None:
+    """docs/soak.svg is, byte for byte, what the points of the last soak make now; each fault of it has a mark."""
+    text, kept = report.PICTURE.read_text(encoding="utf-8"), json.loads(report.SOAK.read_text())
+    assert text == report.picture(), "run: python -m tests.campaign.report"
+    assert text.count("<circle ") == len(kept["faults"])
+    assert report.PICTURE.name in report.page()
+
+
+def test_growth_is_seen() -> None:
+    """What grows steadily shows, what only warms up or peaks does not."""
+    flat = [Sample(float(at), 40000 + 900 * (at % 7), 20000, 20, 9, 100, at) for at in range(0, 3600, 10)]
+    warming = [sample._replace(resident=min(sample.resident, 20000 + int(sample.at) * 40)) for sample in flat]
+    leaking = [sample._replace(resident=sample.resident + int(sample.at)) for sample in flat]
+    peak = [sample._replace(resident=sample.resident * (3 if 1800 < sample.at < 2000 else 1)) for sample in flat]
+    assert [round(growth(samples, "resident").ratio, 2) for samples in (flat, warming, peak)] == [1, 1, 1]
+    assert growth(leaking, "resident").ratio > 1.05
+
+
+def test_a_look_at_a_process_is_the_kernels(tmp_path: Path) -> None:
+    """An open file more is one descriptor more, and 8 MiB that are touched are 8 MiB."""
+    before = look(os.getpid(), tmp_path, 0)
+    with (tmp_path / "journal.db").open("wb") as file:
+        file.write(bytes(4096))
+        file.flush()
+        held = bytearray(os.urandom(8 << 20))
+        after = look(os.getpid(), tmp_path, 1)
+    assert after.descriptors == before.descriptors + 1
+    assert 7 << 10 <= after.anonymous - before.anonymous <= 12 << 10, len(held)
+    assert (before.journal, after.journal) == (0, 4)
+
+
+def test_what_a_thread_of_a_soak_raises_is_raised() -> None:
+    """A page that does not answer fails the soak, though a thread has asked for it."""
+
+    def deed() -> None:
+        raise AssertionError("no answer")
+
+    with pytest.raises(AssertionError, match="no answer"), Every(0.001, deed):
+        time.sleep(0.1)
 
 
 def test_every_bug_names_a_test_that_is_there() -> None:

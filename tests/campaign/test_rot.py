@@ -1,10 +1,7 @@
 """Random damage of every class of object: found by a full verify, healed where a good source is, said where none is."""
 
-import fcntl
 import os
 import random
-import struct
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -26,7 +23,7 @@ from modelward.services.verify import verify
 from modelward.services.verify_vault import verify_vault
 from modelward.testing import FakeStore, corrupt
 from tests.campaign.plan import Run, limited
-from tests.campaign.world import CHUNK, LLAMA, SOLO, World, mapped, sha256
+from tests.campaign.world import CHUNK, LLAMA, SOLO, World, mapped, rot_on_disk, sha256
 from tests.disks import mounted
 from tests.places import Place
 
@@ -239,24 +236,6 @@ def test_rot_below_the_cache(tmp_path: Path, run: Run) -> None:
             place.clock.advance(minutes=1)
             assert verify(place.site(), (), Level.FULL).exit_code == 0
             prune(place.site(), timedelta(days=1))
-
-
-def rot_on_disk(path: Path, image: Path, rng: random.Random) -> None:
-    """Change some bytes of a file where they lie in the image of its file system, past every cache of the file."""
-    subprocess.run(["sync", "-f", str(path)], check=True)
-    path.read_bytes()
-    with path.open("rb") as file:
-        block = rng.randrange(path.stat().st_size // 1024)
-        (place,) = struct.unpack("i", fcntl.ioctl(file.fileno(), 1, struct.pack("i", block)))  # FIBMAP of linux/fs.h
-    size = os.statvfs(path).f_bsize
-    assert place
-    with image.open("r+b") as disk:
-        disk.seek(place * size + rng.randrange(size))
-        old = disk.read(1)
-        disk.seek(-1, os.SEEK_CUR)
-        disk.write(bytes([old[0] ^ (1 << rng.randrange(8))]))
-        disk.flush()
-        os.fsync(disk.fileno())
 
 
 def test_a_record_that_lies_is_not_believed(world: World) -> None:

@@ -1,8 +1,11 @@
 """A store and a vault with every class of object, damaged on purpose and compared with what they were."""
 
+import fcntl
 import hashlib
 import os
 import random
+import struct
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,3 +117,21 @@ def _map_and_wait(paths: tuple[Path, ...], ready: int, done: int) -> None:
     os.write(ready, b".")
     os.read(done, 1)
     os._exit(0)
+
+
+def rot_on_disk(path: Path, image: Path, rng: random.Random) -> None:
+    """Change some bytes of a file where they lie in the image of its file system, past every cache of the file."""
+    subprocess.run(["sync", "-f", str(path)], check=True)
+    path.read_bytes()
+    with path.open("rb") as file:
+        size = os.statvfs(path).f_bsize
+        block = rng.randrange(path.stat().st_size // size)
+        (place,) = struct.unpack("i", fcntl.ioctl(file.fileno(), 1, struct.pack("i", block)))  # FIBMAP of linux/fs.h
+    assert place
+    with image.open("r+b") as disk:
+        disk.seek(place * size + rng.randrange(size))
+        old = disk.read(1)
+        disk.seek(-1, os.SEEK_CUR)
+        disk.write(bytes([old[0] ^ (1 << rng.randrange(8))]))
+        disk.flush()
+        os.fsync(disk.fileno())
