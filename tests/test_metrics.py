@@ -9,11 +9,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
+from prometheus_client.parser import text_string_to_metric_families as plain_families
 
 from modelward.api.server import Running
 from modelward.client import Client
 from modelward.domain.alert import Alert, Kind, State
 from modelward.domain.errors import JournalBroken
+from modelward.domain.exposition import Family, Sample, labelled, text
 from modelward.domain.history import ActionRow, CheckRow, DrillRow, FindingRow, ProbeRow, ScrubRow
 from modelward.domain.name import ModelName
 from modelward.domain.standing import BrakeStanding, ModelStanding, ServerStanding, Standing, TaskStanding
@@ -252,6 +257,35 @@ def test_kinds_of_damage_are_few(kind: str, family: str) -> None:
 def test_openmetrics_ends_as_it_has_to() -> None:
     """The other format closes with its mark of the end."""
     assert made(openmetrics=True).endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_the_ecosystems_own_parsers_read_both_formats(*, openmetrics: bool) -> None:
+    """Every series comes back with its name, labels and number, in families of the right type."""
+    parse = open_families if openmetrics else plain_families
+    text = made(3, openmetrics=openmetrics)
+    found = list(parse(text))
+    assert {family.type for family in found} == {"gauge", "counter", "histogram"} | ({"info"} if openmetrics else set())
+    samples = [sample for family in found for sample in family.samples]
+    assert [sample.value for sample in samples] == list(values(text).values())
+    assert {sample.labels["model"] for sample in samples if "model" in sample.labels} == {
+        "model0:7b",
+        "model1:7b",
+        "model2:7b",
+    }
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+@given(value=st.text(), about=st.text(min_size=1), number=st.floats(allow_nan=False, allow_infinity=False))
+def test_any_text_and_number_comes_back_from_a_parser(  # a label is not always as tame as a model's name
+    value: str, about: str, number: float, *, openmetrics: bool
+) -> None:
+    """Quotes, backslashes and ends of lines in labels are escaped, and a number loses no digit."""
+    family = Family("a_b", "gauge", "about", [Sample("", labelled(of=value, at=about), number)])
+    parse = open_families if openmetrics else plain_families
+    (found,) = parse(text([family], openmetrics=openmetrics).decode(errors="surrogatepass"))
+    (sample,) = found.samples
+    assert (sample.labels, sample.value) == ({"of": value, "at": about}, number)
 
 
 def test_promtool_finds_nothing_to_say() -> None:

@@ -5,19 +5,17 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from modelward.domain.alert import Kind, State
+from modelward.domain.exposition import Family, Sample, labelled, text, within
 from modelward.domain.history import ActionRow, DrillRow, FindingRow, ProbeRow, ScrubRow
 from modelward.domain.name import ModelName
 from modelward.domain.series import HOUR, Series
 from modelward.domain.standing import ModelStanding, Standing
 from modelward.ports import Journal
-
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPEN: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -28,7 +26,6 @@ _UNREADABLE = frozenset({"Unreadable", "UnstableRead"})
 _BATCH, _MOST_ROWS = 50, 10_000
 _DRILLS, _DAY = timedelta(days=400), timedelta(days=1)
 R = TypeVar("R", FindingRow, ActionRow, ScrubRow, ProbeRow, DrillRow)
-Values = Iterable[tuple[tuple[str, ...], float]]
 
 
 class Latency:
@@ -138,91 +135,78 @@ def family_of(kind: str) -> str:
 
 def exposition(figures: Figures, tally: Tally, *, openmetrics: bool = False) -> bytes:
     """The text of all metrics, in Prometheus' own format or as OpenMetrics."""
-    registry: Any = _Families(figures, tally)
-    if openmetrics:
-        from prometheus_client.openmetrics import exposition as openmetrics_format
-
-        generate: Callable[[Any], bytes] = openmetrics_format.generate_latest
-        return generate(registry)
-    from prometheus_client.exposition import generate_latest
-
-    return bytes(generate_latest(registry))
+    return text(_families(figures, tally), openmetrics=openmetrics)
 
 
-class _Families:
-    """A registry of nothing but what is there now; nothing of it is global."""
+def _families(figures: Figures, tally: Tally) -> Iterator[Family]:
+    """Every family, one after the other."""
+    about = labelled(version=figures.version, python=platform.python_version())
+    yield Family("modelward_build", "info", "The program and the Python that runs it.", [Sample("", about, 1)])
+    yield _gauge("guard_ready", "Whether every protected model is healthy.", [_one(figures.ready)])
+    if figures.standing is not None:
+        yield from _of_models(figures.standing.models, tally)
+        yield from _of_guard(figures.standing, figures.vault_bytes)
+    yield from _of_journal(tally)
 
-    def __init__(self, figures: Figures, tally: Tally) -> None:
-        self._figures, self._tally = figures, tally
 
-    def collect(self) -> Iterator["Metric"]:
-        """Every family, one after the other."""
-        from prometheus_client.core import InfoMetricFamily
+def _of_models(models: Iterable[ModelStanding], tally: Tally) -> Iterator[Family]:
+    known = [(model, labelled(model=model.name.short)) for model in models]
+    for name, about, value in _MODEL:
+        found = ((labels, value(model)) for model, labels in known)
+        yield _gauge(name, about, [Sample("", labels, number) for labels, number in found if number is not None])
+    shares = tally.availability
+    usable = [Sample("", labels, shares[model.name]) for model, labels in known if model.name in shares]
+    yield _gauge("model_availability_ratio", "Share of the last 24 h in which it could be used.", usable)
+    probed = ((labels, tally.latency.get(model.name)) for model, labels in known)
+    answers = [sample for labels, latency in probed if latency is not None for sample in _buckets(labels, latency)]
+    yield Family("modelward_probe_seconds", "histogram", "Time to a probe's answer.", answers)
+    failed = [Sample("", labels, tally.failures[model.name]) for model, labels in known]
+    yield _counter("probe_failures", "Probes that were not answered, or not in time.", failed)
 
-        about = {"version": self._figures.version, "python": platform.python_version()}
-        yield InfoMetricFamily("modelward_build", "The program and the Python that runs it.", value=about)
-        yield _gauge("guard_ready", "Whether every protected model is healthy.", _one(self._figures.ready))
-        if self._figures.standing is not None:
-            yield from self._of_models(self._figures.standing.models)
-            yield from self._of_guard(self._figures.standing)
-        yield from self._of_journal()
 
-    def _of_models(self, models: Iterable[ModelStanding]) -> Iterator["Metric"]:
-        for name, about, value in _MODEL:
-            found = (((model.name.short,), value(model)) for model in models)
-            yield _gauge(name, about, ((labels, number) for labels, number in found if number is not None), "model")
-        shares = self._tally.availability
-        known = [((model.name.short,), shares[model.name]) for model in models if model.name in shares]
-        yield _gauge("model_availability_ratio", "Share of the last 24 h in which it could be used.", known, "model")
-        yield self._probes(models)
-        failed = [((model.name.short,), float(self._tally.failures[model.name])) for model in models]
-        yield _counter("probe_failures", "Probes that were not answered, or not in time.", failed, "model")
+def _buckets(labels: str, latency: Latency) -> Iterator[Sample]:
+    for bound, many in zip((*BUCKETS, "+Inf"), (*latency.within, latency.count), strict=True):
+        yield Sample("_bucket", within(labels, str(bound)), many)
+    yield Sample("_count", labels, latency.count)
+    yield Sample("_sum", labels, latency.seconds)
 
-    def _probes(self, models: Iterable[ModelStanding]) -> "Metric":
-        from prometheus_client.core import HistogramMetricFamily
 
-        family = HistogramMetricFamily("modelward_probe_seconds", "Time to a probe's answer.", labels=["model"])
-        for model in models:
-            if (latency := self._tally.latency.get(model.name)) is not None:
-                buckets = [(str(bound), float(many)) for bound, many in zip(BUCKETS, latency.within, strict=True)]
-                buckets.append(("+Inf", float(latency.count)))
-                family.add_metric([model.name.short], buckets, latency.seconds)
-        return family
+def _of_guard(seen: Standing, vault_bytes: int | None) -> Iterator[Family]:
+    firing = Counter(alert.kind for alert in seen.alerts if alert.state is State.FIRING)
+    counts = [Sample("", labelled(kind=kind.value), firing[kind]) for kind in Kind]
+    yield _gauge("alerts_firing", "Alerts that were told and are not over.", counts)
+    yield _gauge("brake_engaged", "Whether the guard has stopped to heal alone.", [_one(seen.brake.engaged)])
+    if seen.server.up is not None:
+        yield _gauge("server_up", "Whether the server of the models answered last.", [_one(seen.server.up)])
+    yield _gauge("guard_last_pass_timestamp_seconds", "When the guard last looked.", [_one(seen.at.timestamp())])
+    free = [Sample("", labelled(of=of), space.free) for of, space in seen.space.items()]
+    yield _gauge("disk_free_bytes", "Free bytes of the disk below it.", free)
+    total = [Sample("", labelled(of=of), space.total) for of, space in seen.space.items()]
+    yield _gauge("disk_total_bytes", "Size of the disk below it.", total)
+    yield _gauge(
+        "scrub_last_pass_timestamp_seconds",
+        "When the byte that waits longest was proved (store), or the last slice was read (vault).",
+        _passes(seen),
+    )
+    if vault_bytes is not None:
+        yield _gauge("vault_bytes", "Bytes of the vault's objects.", [_one(vault_bytes)])
 
-    def _of_guard(self, seen: Standing) -> Iterator["Metric"]:
-        firing = Counter(alert.kind for alert in seen.alerts if alert.state is State.FIRING)
-        counts = [((kind.value,), float(firing[kind])) for kind in Kind]
-        yield _gauge("alerts_firing", "Alerts that were told and are not over.", counts, "kind")
-        yield _gauge("brake_engaged", "Whether the guard has stopped to heal alone.", _one(seen.brake.engaged))
-        if seen.server.up is not None:
-            yield _gauge("server_up", "Whether the server of the models answered last.", _one(seen.server.up))
-        yield _gauge("guard_last_pass_timestamp_seconds", "When the guard last looked.", _one(seen.at.timestamp()))
-        free = [((of,), float(space.free)) for of, space in seen.space.items()]
-        yield _gauge("disk_free_bytes", "Free bytes of the disk below it.", free, "of")
-        total = [((of,), float(space.total)) for of, space in seen.space.items()]
-        yield _gauge("disk_total_bytes", "Size of the disk below it.", total, "of")
-        yield _gauge(
-            "scrub_last_pass_timestamp_seconds",
-            "When the byte that waits longest was proved (store), or the last slice was read (vault).",
-            _passes(seen),
-            "of",
-        )
-        if self._figures.vault_bytes is not None:
-            yield _gauge("vault_bytes", "Bytes of the vault's objects.", _one(self._figures.vault_bytes))
 
-    def _of_journal(self) -> Iterator["Metric"]:
-        tally = self._tally
-        yield _counter("damage", "Damage found, since the guard began.", _named(tally.damage), "model", "kind")
-        repairs = [(key, float(many)) for key, many in sorted(tally.repairs.items())]
-        yield _counter("repairs", "Steps of repairs and restores.", repairs, "source", "outcome")
-        read = [((of,), float(tally.scrubbed[of])) for of in ("store", "vault")]
-        yield _counter("scrub_bytes", "Bytes that scrubs have read.", read, "of")
-        if tally.drill is not None:
-            took = tally.drill.restore_seconds + tally.drill.verify_seconds
-            yield _gauge("drill_seconds", "How long the last rehearsed restore took.", _one(took))
-        if tally.drilled is not None:
-            when = tally.drilled.at.timestamp()
-            yield _gauge("drill_last_success_timestamp_seconds", "When a rehearsed restore last succeeded.", _one(when))
+def _of_journal(tally: Tally) -> Iterator[Family]:
+    yield _counter("damage", "Damage found, since the guard began.", _named(tally.damage))
+    repairs = [
+        Sample("", labelled(source=source, outcome=outcome), many)
+        for (source, outcome), many in sorted(tally.repairs.items())
+    ]
+    yield _counter("repairs", "Steps of repairs and restores.", repairs)
+    read = [Sample("", labelled(of=of), tally.scrubbed[of]) for of in ("store", "vault")]
+    yield _counter("scrub_bytes", "Bytes that scrubs have read.", read)
+    if tally.drill is not None:
+        took = tally.drill.restore_seconds + tally.drill.verify_seconds
+        yield _gauge("drill_seconds", "How long the last rehearsed restore took.", [_one(took)])
+    if tally.drilled is not None:
+        when = tally.drilled.at.timestamp()
+        yield _gauge("drill_last_success_timestamp_seconds", "When a rehearsed restore last succeeded.", [_one(when)])
 
 
 def _seconds(moment: datetime | None) -> float | None:
@@ -256,39 +240,29 @@ _MODEL: Final[tuple[tuple[str, str, Callable[[ModelStanding], float | None]], ..
 )
 
 
-def _passes(seen: Standing) -> Values:
+def _passes(seen: Standing) -> Iterator[Sample]:
     proofs = [model.verified_at for model in seen.models if model.protected]
     known = [moment for moment in proofs if moment is not None]
     if known and len(known) == len(proofs):
-        yield ("store",), min(known).timestamp()
+        yield Sample("", labelled(of="store"), min(known).timestamp())
     for task in seen.tasks:
         if task.name == "scrub vault" and task.last_at is not None:
-            yield ("vault",), task.last_at.timestamp()
+            yield Sample("", labelled(of="vault"), task.last_at.timestamp())
 
 
-def _named(counts: Mapping[tuple[str, str], int]) -> Values:
+def _named(counts: Mapping[tuple[str, str], int]) -> Iterator[Sample]:
     """Models by their short names, as all other series have them."""
     for (model, kind), many in sorted(counts.items()):
-        yield (ModelName.parse(model).short if model else "", kind), float(many)
+        yield Sample("", labelled(model=ModelName.parse(model).short if model else "", kind=kind), many)
 
 
-def _one(value: float) -> Values:
-    return [((), float(value))]
+def _one(value: float) -> Sample:
+    return Sample("", "", value)
 
 
-def _gauge(name: str, about: str, values: Values, *labels: str) -> "Metric":
-    from prometheus_client.core import GaugeMetricFamily
-
-    family = GaugeMetricFamily(f"modelward_{name}", about, labels=labels)
-    for given, value in values:
-        family.add_metric(given, value)
-    return family
+def _gauge(name: str, about: str, samples: Iterable[Sample]) -> Family:
+    return Family(f"modelward_{name}", "gauge", about, samples)
 
 
-def _counter(name: str, about: str, values: Values, *labels: str) -> "Metric":
-    from prometheus_client.core import CounterMetricFamily
-
-    family = CounterMetricFamily(f"modelward_{name}", about, labels=labels)
-    for given, value in values:
-        family.add_metric(given, value)
-    return family
+def _counter(name: str, about: str, samples: Iterable[Sample]) -> Family:
+    return Family(f"modelward_{name}", "counter", about, samples)
