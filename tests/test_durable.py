@@ -1,9 +1,11 @@
 """The one way to put bytes on a disk: whole or not at all, in this order, never through a link, never twice."""
 
 import errno
+import fcntl
 import gc
 import mmap
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -43,6 +45,7 @@ from modelward.durable import (
     put_small,
     remove,
     require_space,
+    scratch,
     set_owner,
     small_file,
     sync_file,
@@ -53,7 +56,7 @@ from modelward.testing import FrozenClock, fingerprint
 from tests.faults.scripted import ScriptedOs, count_calls
 from tests.kinds import KINDS, at_most, put
 from tests.places import BEGIN
-from tests.privileges import unprivileged
+from tests.privileges import public_folder, unprivileged
 from tests.recorder import RecordingOs
 
 OLD, NEW = b"what stood there", b"good bytes"
@@ -239,6 +242,23 @@ def test_where_there_are_no_second_names(two: Two, monkeypatch: pytest.MonkeyPat
     assert isinstance(error, FileExistsError)
     assert two.path("weights").read_bytes() == OLD
     assert two.staging.names() == []
+
+
+def test_a_file_system_without_direct_writes(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses the flag itself: the bytes go through the page cache from the first one on."""
+    real, data = fcntl.fcntl, os.urandom(CHUNK + 5)
+
+    def flags(fd: int, what: int, value: int = 0) -> int:
+        if what == fcntl.F_SETFL and value & getattr(os, "O_DIRECT", 0):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return real(fd, what, value)
+
+    monkeypatch.setattr("modelward.durable.fcntl.fcntl", flags)
+    staged = Staged(two.staging, len(data), direct=True)
+    staged.write_at(memoryview(data)[1:], CHUNK + 4, 1)  # direct writes would have to begin on a page
+    staged.write_at(memoryview(data), 1, 0)
+    publish_finished(staged, two.target)
+    assert two.path("weights").read_bytes() == data
 
 
 def test_a_file_system_that_refuses_direct_writes(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -622,6 +642,27 @@ def test_a_file_that_cannot_be_opened_to_patch(two: Two, monkeypatch: pytest.Mon
     assert isinstance(problem, WriteFailed)
 
 
+@pytest.mark.parametrize("how", ["read", "go on"])
+def test_a_file_that_cannot_be_looked_at_leaves_no_descriptor(
+    two: Two, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The disk dies between the opening and the look: a typed error, and nothing stays open."""
+
+    def dead(_: int) -> os.stat_result:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    two.path("weights").write_bytes(OLD)
+    system, before = SimpleNamespace(**vars(os) | {"fstat": dead}), open_descriptors()
+    open_it = partial(two.target.open_file, "weights") if how == "read" else partial(go_on, two.target, "weights")
+    assert isinstance(under(monkeypatch, system, open_it), ReadFailed if how == "read" else OSError)
+    assert open_descriptors() == before
+
+
+def go_on(folder: Folder, name: str) -> None:
+    """Go on with a staged file of an earlier run."""
+    Staged(folder, 1, name=name).discard()
+
+
 def test_every_refusal_to_read_says_what_to_do(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that died, something else than a file, a file that is too large, nothing at all: each has a next step."""
 
@@ -691,6 +732,16 @@ def test_keeping_aside_without_second_names(two: Two, monkeypatch: pytest.Monkey
     assert len(system.of("fsync")) == 2
 
 
+def test_keeping_aside_never_writes_over_what_is_kept(two: Two) -> None:
+    """The name is taken: an error, and both files stay, so that nothing is replaced that is not kept (R1)."""
+    two.path("weights").write_bytes(OLD)
+    (two.base / "staging" / "kept").write_bytes(b"kept before")
+    with pytest.raises(WriteFailed, match="something else is kept under this name"):
+        keep_aside(two.target, "weights", two.staging, "kept")
+    assert (two.base / "staging" / "kept").read_bytes() == b"kept before"
+    assert two.path("weights").read_bytes() == OLD
+
+
 def test_moving(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     """The new name is synced before the old one's going is."""
     two.path("weights").write_bytes(OLD)
@@ -711,6 +762,14 @@ def test_removing_counts_the_bytes_that_are_freed(two: Two) -> None:
     assert remove(two.target, "one", "missing", "two", "three") == 2 * len(OLD)
     assert two.target.names() == ["second"]
     assert remove(two.target, "second") == len(OLD)
+
+
+def test_scratch_goes_with_the_block() -> None:
+    """A place for a command that needs one; it is gone afterwards, whatever was put into it."""
+    with scratch() as folder:
+        (folder / "inner").mkdir()
+        (folder / "inner" / "file").write_bytes(NEW)
+    assert not folder.exists()
 
 
 def test_a_folder_goes_with_what_is_in_it(two: Two) -> None:
@@ -757,6 +816,18 @@ def test_what_cannot_be_cloned_is_said_to_be_so(two: Two) -> None:
         staged.discard()
 
 
+def test_a_clone_shares_by_the_call_of_linux(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FICLONE of the source on the target, and True when the file system took it."""
+    asked: list[tuple[int, int, int]] = []
+    monkeypatch.setattr("modelward.durable.fcntl.ioctl", lambda *words: asked.append(words))
+    two.path("source").write_bytes(OLD)
+    with two.path("source").open("rb") as source:
+        staged = Staged(two.staging, len(OLD))
+        assert clone(staged.fd, source.fileno())
+        assert asked == [(staged.fd, 0x40049409, source.fileno())]
+        staged.discard()
+
+
 def test_a_clone_has_the_staged_size(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     """A longer file is cut; what is patched into the clone then need not be whole pages, and needs no room."""
 
@@ -785,6 +856,33 @@ def test_owner_and_mode_of_a_blob(two: Two) -> None:
     two.path("weights").write_bytes(NEW)
     set_owner(two.target, "weights", Owner(os.getuid(), os.getgid(), 0o604))
     assert stat.S_IMODE(two.path("weights").stat().st_mode) == 0o604
+
+
+def test_a_blob_that_may_not_be_read_gets_its_mode_back(two: Two) -> None:
+    """Its own mode keeps its owner out: the mode is set without opening it (R5)."""
+    two.path("weights").write_bytes(NEW)
+    two.path("weights").chmod(0)
+    with public_folder() as base:
+        shutil.move(two.path("weights"), base / "weights")
+        folder = Folder.open(base)
+        with unprivileged(base):
+            owner = Owner(os.geteuid(), os.getegid(), 0o604)
+            set_owner(folder, "weights", owner)
+            found = (base / "weights").stat()
+            assert (stat.S_IMODE(found.st_mode), (base / "weights").read_bytes()) == (0o604, NEW)
+
+
+def test_what_took_the_place_of_a_closed_blob_keeps_its_mode(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something else than a plain file stands there by the time that its mode would be set: it is left alone (T1)."""
+    two.path("weights").mkdir(mode=0o700)
+
+    def closed(_: Folder, name: str) -> int:
+        raise ReadFailed("permission denied (EACCES)", thing=name)
+
+    monkeypatch.setattr(Folder, "open_file", closed)
+    with pytest.raises(ReadFailed):
+        set_owner(two.target, "weights", Owner(os.getuid(), os.getgid(), 0o644))
+    assert stat.S_IMODE(two.path("weights").stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "plain file"])

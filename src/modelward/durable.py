@@ -265,9 +265,8 @@ class Staged:
         Staged.discard(self)
 
     def _close(self) -> None:
-        if self._live:
-            self._live = False
-            os.close(self.fd)
+        self._live = False
+        os.close(self.fd)
 
 
 @contextmanager
@@ -331,8 +330,10 @@ def keep_aside(folder: Folder, name: str, aside: Folder, new_name: str) -> None:
     with writing_errors(f"{aside.path}/{new_name}"):
         try:
             os.link(name, new_name, src_dir_fd=folder.fd, dst_dir_fd=aside.fd, follow_symlinks=False)
-        except FileExistsError:
-            return
+        except FileExistsError as error:
+            raise WriteFailed(
+                "something else is kept under this name", thing=f"{aside.path}/{new_name}", next_step=_MOVE
+            ) from error
         except OSError:
             # No second names on this file system, or not for this kind of entry: move it there instead.
             os.rename(name, new_name, src_dir_fd=folder.fd, dst_dir_fd=aside.fd)
@@ -421,7 +422,7 @@ def _open_closed(folder: Folder, name: str, mode: int) -> int:
 
 def _set_mode(folder: Folder, name: str, mode: int) -> None:
     """Set the mode of a file that cannot be opened, without following a link put in its place (T1)."""
-    if not _O_PATH:
+    if not _O_PATH:  # pragma: no cover - every Linux has it; macOS goes by the name, and follows no link either
         os.chmod(name, mode, dir_fd=folder.fd, follow_symlinks=False)
         return
     fd = os.open(name, _O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)

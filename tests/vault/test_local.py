@@ -67,6 +67,19 @@ def test_a_damaged_record_is_named(shelf: Shelf, snapshot: Snapshot, place: str,
     assert shelf.open().snapshots() == (other, snapshot)
 
 
+@pytest.mark.parametrize("rot", ["its name", "its model"])
+def test_a_record_that_rotted_into_another_is_named(shelf: Shelf, snapshot: Snapshot, rot: str) -> None:
+    """It is well formed still, and says something else than its id: no version is given under a wrong name (S1)."""
+    path = shelf.path("modelward", "snapshots", f"{snapshot.id}.json")
+    path.chmod(0o600)
+    if rot == "its name":
+        path.rename(path.with_name(path.name.replace("2026", "2027")))
+    else:
+        path.write_text(path.read_text().replace("llama3", "llama2"))
+    with pytest.raises(VaultUnreadable, match="its name is not that of the version it describes"):
+        shelf.open().snapshots()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_record_that_is_no_file(shelf: Shelf, snapshot: Snapshot, kind: str) -> None:
     """A typed error with exit code 5, at once (T1)."""

@@ -25,13 +25,14 @@ from modelward.domain.errors import (
     Locked,
     ReadFailed,
     StorageError,
+    WriteFailed,
 )
 from modelward.domain.receipt import LedgerChange, Receipt
 from modelward.domain.snapshot import Snapshot, Trashed
 from modelward.domain.wrapper import EMPTY_DIGEST
 from modelward.scan import id_of
 from modelward.services.backup import backup
-from modelward.testing import FakeStore, corrupt, fingerprint
+from modelward.testing import FakeStore, MemoryVault, corrupt, fingerprint
 from modelward.vault.writer import VaultLimits
 from tests.faults.scripted import ScriptedOs, count_calls
 from tests.kinds import KINDS, put
@@ -320,6 +321,37 @@ def test_a_copy_that_will_not_fit_does_not_begin(vault: Shelf) -> None:
     assert vault.names("blobs", "sha256") == []
 
 
+@pytest.mark.parametrize("good", [True, False])
+def test_a_clone_is_read_and_proved_as_a_copy_is(vault: Shelf, monkeypatch: pytest.MonkeyPatch, *, good: bool) -> None:
+    """Where the file system shares bytes between files, nothing is believed of them either (W3)."""
+
+    def share(target: int, source: int) -> bool:
+        shared.append(source)
+        return Path(f"/dev/fd/{target}").write_bytes(os.pread(source, len(WEIGHTS), 0)) > 0
+
+    shared: list[int] = []
+    monkeypatch.setattr(durable, "clone", share)
+    data = WEIGHTS if good else WEIGHTS[:-1] + b"?"
+    with vault.open().writing("backup") as writer:
+        if good:
+            assert add_blob(writer, data, MODEL.largest) == len(WEIGHTS)
+        else:
+            with pytest.raises(HashMismatch):
+                add_blob(writer, data, MODEL.largest)
+    assert len(shared) == 1
+    assert (MODEL.largest.hex in vault.names("blobs", "sha256")) == good
+    assert vault.open().intact(MODEL.largest, len(WEIGHTS)) == good
+    assert vault.names("modelward", "staging") == []
+
+
+def test_only_what_this_vault_staged_is_published(vault: Shelf) -> None:
+    """A file that was staged elsewhere is refused: it may lie on another file system, half written (W1)."""
+    foreign = MemoryVault(vault.clock)
+    with foreign.writing("fetch") as theirs, vault.open().writing("fetch") as writer, pytest.raises(WriteFailed):
+        writer.publish_blob(theirs.stage(5), MODEL.largest)
+    assert vault.names("blobs", "sha256") == []
+
+
 # Never believe a name (W3).
 
 
@@ -370,6 +402,16 @@ def test_what_is_no_file_under_the_right_name_is_replaced(vault: Shelf, kind: st
     assert vault.names("modelward", "quarantine") == []
 
 
+def test_a_link_of_the_right_size_is_no_object(vault: Shelf) -> None:
+    """A link's size is the length of its text: it is not followed, and the object is written in its place (T1)."""
+    data = b"24 bytes, as many as ..."
+    vault.object(digest_of(data).hex).symlink_to("x" * len(data))
+    with vault.open().writing("backup") as writer:
+        assert add_blob(writer, data) == len(data)
+    assert not vault.object(digest_of(data).hex).is_symlink()
+    assert vault.object(digest_of(data).hex).read_bytes() == data
+
+
 def test_an_object_without_a_receipt_is_proved_first(vault: Shelf) -> None:
     """It is read to its end; good, it costs no writing, and from then on it is vouched for."""
     vault.object(MODEL.largest).write_bytes(WEIGHTS)
@@ -409,6 +451,20 @@ def test_rot_in_the_vault_is_not_the_stores_fault(vault: Shelf) -> None:
     vault.ledgers().update("vault", LedgerChange(proved={MODEL.largest.hex: unseen}))
     store(vault, MODEL)
     assert vault.object(MODEL.largest).read_bytes() == WEIGHTS
+
+
+def test_a_version_is_not_recorded_over_a_copy_that_rotted(vault: Shelf) -> None:
+    """Its chunk list is gone, and the copy that it would be made of is not good any more: no record (S1)."""
+    with vault.open().writing("backup") as writer:
+        for blob, data in MODEL.blobs.items():
+            add_blob(writer, data, blob)
+    for name in set(vault.names("blobs", "sha256")) - {blob.hex for blob in MODEL.blobs}:
+        vault.object(name).unlink()
+    corrupt.flip_bit(vault.object(MODEL.largest), 5, 1)
+    with vault.open().writing("backup") as writer, pytest.raises(HashMismatch) as caught:
+        writer.add_snapshot(MODEL.name, MODEL.manifest, "/store", OWNER)
+    assert "repair --vault-copy" in caught.value.next_step
+    assert vault.open().snapshots() == ()
 
 
 # Nothing twice.
@@ -507,6 +563,16 @@ def test_receipts_are_kept_when_the_work_fails(vault: Shelf) -> None:
         add_blob(writer, WEIGHTS)
         raise ZeroDivisionError
     assert vault.open().intact(MODEL.largest, len(WEIGHTS))
+
+
+def test_receipts_of_a_long_session_outlive_a_kill(vault: Shelf) -> None:
+    """They are kept twice a minute: what was proved before need not be proved again by the next run."""
+    with vault.open().writing("backup") as writer:
+        add_blob(writer, WEIGHTS)
+        assert not vault.open().intact(MODEL.largest, len(WEIGHTS)), "not yet: a receipt costs an fsync"
+        vault.clock.advance(seconds=31)
+        add_blob(writer, b"a later one")
+        assert vault.open().intact(MODEL.largest, len(WEIGHTS))
 
 
 # What is derived.

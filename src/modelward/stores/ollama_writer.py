@@ -10,7 +10,7 @@ from base64 import b32encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import count
+from itertools import chain, count
 
 import msgspec
 
@@ -189,12 +189,9 @@ class OllamaWriter:
 
     def _aside(self, subject: str, ending: str = "") -> str:
         """A free name in quarantine: the subject, when it was set aside, and a number when that is taken."""
-        stamp = f"{self._clock.now():{_STAMP}}"
-        for turn in count():
-            name = f"{subject}.{stamp}{f'-{turn}' if turn else ''}{ending}"
-            if self._quarantine.stat(name) is None:
-                return name
-        raise AssertionError("count() has no end")
+        stem = f"{subject}.{self._clock.now():{_STAMP}}"
+        names = chain([f"{stem}{ending}"], (f"{stem}-{turn}{ending}" for turn in count(1)))
+        return next(name for name in names if self._quarantine.stat(name) is None)
 
 
 def _released(name: str, proved: Mapping[str, int], last_proof: int) -> bool:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -334,12 +334,9 @@ class LocalVaultWriter:
 
     def _aside(self, blob: Digest) -> str:
         """A free name in quarantine: the blob, when it was set aside, and a number when that is taken."""
-        name = stem = f"{blob.hex}.{self._clock.now():%Y%m%dT%H%M%SZ}"
-        for turn in count(1):
-            if self._layout.quarantine.stat(name) is None:
-                break
-            name = f"{stem}-{turn}"
-        return name
+        stem = f"{blob.hex}.{self._clock.now():%Y%m%dT%H%M%SZ}"
+        names = chain([stem], (f"{stem}-{turn}" for turn in count(1)))
+        return next(name for name in names if self._layout.quarantine.stat(name) is None)
 
 
 def _record(snapshot: Snapshot) -> str:
