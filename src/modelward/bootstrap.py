@@ -6,7 +6,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -92,6 +92,11 @@ class Workplace:
 
     settings: config.Settings
     site: Site
+    outside: set[str] = field(default_factory=set)
+
+    def keep_outside(self, host: str) -> None:
+        """Let this registry, named by somebody far away, be asked on the public internet only, from now on."""
+        self.outside.add(host)
 
     def policy(self) -> Policy:
         """The retention policy of the settings."""
@@ -171,7 +176,7 @@ class Workplace:
 
     def oci_registry(self) -> OciRegistry:
         """The registries that snapshots are sent to and fetched from, whether models may come from upstream or not."""
-        return _registry(self.settings, SystemClock())
+        return _registry(self.settings, SystemClock(), self.outside)
 
     def limit_time(self, text: str) -> None:
         """Begin no further chunk once this much time has passed; no limit for an empty text."""
@@ -209,7 +214,8 @@ def open_settings(
         vault = _vault(path, ledgers, reading, settings, wish)
         receipts = receipts if vault is not None else _own_ledgers(path)
         ledgers = ledgers if vault is not None else FolderLedgers(receipts, clock)
-        registry = stack.enter_context(closing(_registry(settings, clock))) if settings.upstream else None
+        outside = set[str]()
+        registry = stack.enter_context(closing(_registry(settings, clock, outside))) if settings.upstream else None
         sources: list[Source] = [VaultSource(vault, ledgers)] if vault is not None else []
         sources += _siblings(settings, Path(store.path), path, receipts, reading)
         sources += _upstream(registry, settings, clock)
@@ -231,7 +237,7 @@ def open_settings(
             store_source=StoreSource(store, ledgers, store_key(store.path)),
             cause=errand.cause,
         )
-        yield Workplace(settings=settings, site=site)
+        yield Workplace(settings=settings, site=site, outside=outside)
 
 
 def _reading(settings: config.Settings, clock: SystemClock, progress: Progress) -> Reading:
@@ -244,8 +250,10 @@ def _reading(settings: config.Settings, clock: SystemClock, progress: Progress) 
     )
 
 
-def _registry(settings: config.Settings, clock: SystemClock) -> RegistryClient:
-    return RegistryClient(clock, mirrors=settings.mirrors, plain_http=settings.plain_http, environ=os.environ)
+def _registry(settings: config.Settings, clock: SystemClock, outside: Collection[str]) -> RegistryClient:
+    return RegistryClient(
+        clock, mirrors=settings.mirrors, plain_http=settings.plain_http, environ=os.environ, outside=outside
+    )
 
 
 def _upstream(registry: RegistryClient | None, settings: config.Settings, clock: SystemClock) -> list[PacedSource]:

@@ -43,6 +43,9 @@ class Workplace:
     settings: config.Settings
     site: Site
 
+    def keep_outside(self, host: str) -> None:
+        """No registry is asked here, and so none inside."""
+
     def policy(self) -> Policy:
         """Keep five."""
         return Policy(keep_last=self.settings.keep_last)

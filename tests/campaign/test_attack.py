@@ -18,6 +18,7 @@ import pytest
 
 from modelward.domain.codec import decode
 from modelward.vault.audit import Head, entry, faults
+from tests.campaign import lures
 from tests.campaign.corpus import bundles, digests, links, manifests, names
 from tests.campaign.fuzz import SEEDS, TARGETS, one
 from tests.campaign.plan import ROOT, Run, limited
@@ -80,6 +81,36 @@ def strange(trace: Path, base: Path) -> list[str]:
         if not inside and ((writes and not path.startswith("/dev/")) or not path.startswith(reads)):
             found.append(line)
     return found
+
+
+def test_there_are_enough_lures() -> None:
+    """A hundred and fifty addresses that lead inside at the least, beside the ways to name one."""
+    assert len(set(lures.addresses())) >= 150
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None or shutil.which("ip") is None, reason="no unshare or ip on PATH")
+@limited(little=1, share=0.15)
+def test_nobody_is_led_inside(tmp_path: Path, run: Run) -> None:
+    """In a network where every address is ours, none is asked that may not be, and no credential goes astray (T11)."""
+    alone = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no network namespaces for this user")
+    step = 40 if run.cases else 1
+    for number in run.numbers():
+        with run.case(number):
+            words = [sys.executable, "-m", "tests.campaign.led_astray", str(tmp_path / str(number))]
+            done = subprocess.run(
+                [*alone, *words, str(number % step), str(step)],
+                cwd=ROOT,
+                env=os.environ | MODULES | {"PYTHONDONTWRITEBYTECODE": "1"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr[-3000:]
+            run.figures.update(Counter(json.loads(done.stdout)))
+        if not run.cases:
+            break
 
 
 @limited(little=400, share=0.2)

@@ -72,6 +72,14 @@ def test_a_refusal_tells_the_status(receiver: Receiver) -> None:
         notifier(f"json://127.0.0.1:{receiver.port}/").send(NOTICE)
 
 
+def test_no_redirect_is_followed(receiver: Receiver) -> None:
+    """The message and its secrets stay with the service that was named (T11)."""
+    receiver.status, receiver.location = 307, "/elsewhere"
+    with pytest.raises(DeliveryFailed, match=r"the service did not take it"):
+        notifier(f"json://127.0.0.1:{receiver.port}/").send(NOTICE)
+    assert [got.path for got in receiver.got] == ["/"]
+
+
 def test_a_service_that_cannot_be_reached_is_named_as_such() -> None:
     """Nobody listens there."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -117,6 +117,13 @@ def test_a_server_that_never_answers_meets_the_deadline(receiver: Receiver) -> N
     assert receiver.asked.is_set()
 
 
+@pytest.mark.parametrize("host", ["169.254.169.254", "2852039166", "[::ffff:169.254.169.254]", "[fd00:ec2::254]"])
+def test_metadata_services_are_never_asked(host: str) -> None:
+    """In no spelling (T11)."""
+    with pytest.raises(DeliveryFailed, match="never asked"):
+        DeadmanPing(f"http://{host}/latest/", environ={}).ping()
+
+
 def test_a_closed_port_is_named_as_such() -> None:
     """Nobody listens there."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -1,10 +1,12 @@
 """The client of registries: right with good ones, bounded and unbelieving with those that lie, hang or lead astray."""
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,12 +23,15 @@ from modelward.domain.errors import (
     RegistryUnreachable,
     SourceFailed,
 )
+from modelward.domain.host import Reach
 from modelward.domain.name import ModelName
 from modelward.domain.source import Wanted
+from modelward.registry.address import Origin, check, connect, reach
 from modelward.registry.client import RegistryClient
 from modelward.registry.wire import Limits
 from modelward.sources.upstream import UpstreamSource
 from modelward.testing import FrozenClock
+from modelward.testing.fault_proxy import FaultProxy
 from modelward.testing.registry import FakeRegistry
 from tests.docker_registry import running_registry
 from tests.models import digest_of, pattern
@@ -210,6 +215,83 @@ def test_redirects_that_lead_astray(registry: FakeRegistry, client: RegistryClie
     with pytest.raises(RegistryUnreachable) as caught:
         take(client, 0, 10)
     assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    "place", ["http://[]/", "http://[x/", "http://127.0.0.%31/", "http://[::1%25lo]/", "http://./"]
+)
+def test_redirects_to_what_is_no_address(registry: FakeRegistry, client: RegistryClient, place: str) -> None:
+    """A typed error, also where a proxy behind us might decode it into an address."""
+    with FaultProxy(*where(registry), lambda asker, _: asker.answer(307, b"", Location=place)).running() as proxy:
+        name = ModelName.parse(f"{proxy.address}/library/llama3")
+        with pytest.raises(RegistryUnreachable, match="not followed"):
+            client.manifest(name)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """A resolver of the test's own: each answer of a name once, the last one for ever."""
+    known: dict[str, list[str]] = {}
+    real = socket.getaddrinfo
+
+    def look_up(host: str, port: int, **keys: Any) -> Any:  # noqa: ANN401 - as the standard library has it
+        if host not in known:
+            return real(host, port, **keys)
+        place = known[host].pop(0) if len(known[host]) > 1 else known[host][0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in place.split()]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return known
+
+
+def where(registry: FakeRegistry) -> tuple[str, int]:
+    """Host and port."""
+    host, _, port = registry.address.partition(":")
+    return host, int(port)
+
+
+@pytest.mark.parametrize("places", [["127.0.0.1"], ["169.254.169.254"], ["0.0.0.0"], ["1.1.1.1", "127.0.0.1"]])  # noqa: S104 - asked, not bound
+def test_a_name_that_leads_inside(registry: FakeRegistry, names: dict[str, list[str]], places: list[str]) -> None:
+    """Refused before anything is sent; also where it leads there only the second time (rebinding, T11)."""
+    host = f"evil.example:{where(registry)[1]}"
+    names["evil.example"] = places
+    with (
+        closing(RegistryClient(Fast(), limits=QUICK)) as client,
+        pytest.raises(RegistryUnreachable, match=r"never|mach"),
+    ):
+        client.manifest(ModelName.parse(f"{host}/library/llama3"))
+    assert registry.asked == []
+
+
+def test_a_name_that_the_settings_give_may_lead_inside(registry: FakeRegistry, names: dict[str, list[str]]) -> None:
+    """They are how a registry on this machine is allowed; where somebody far away named it, they do not help."""
+    host = f"box.example:{where(registry)[1]}"
+    name = ModelName.parse(f"{host}/library/llama3")
+    names["box.example"] = ["127.0.0.1"]
+    with closing(RegistryClient(Fast(), plain_http=(host,), limits=QUICK)) as client:
+        assert client.manifest(name).raw == registry.manifests["library/llama3:latest"]
+    asked = len(registry.asked)
+    for outside in ({host}, {"box.example"}, {"BOX.example:1"}):
+        with (
+            closing(RegistryClient(Fast(), plain_http=(host,), limits=QUICK, outside=outside)) as client,
+            pytest.raises(RegistryUnreachable),
+        ):
+            client.manifest(name)
+    assert len(registry.asked) == asked
+
+
+@pytest.mark.parametrize("inside", ["10.0.0.1", "127.0.0.1", "169.254.169.254"])
+def test_nobody_is_led_further_inside_than_he_is(names: dict[str, list[str]], inside: str) -> None:
+    """Not with one of several addresses inside, and not through a proxy that stands inside itself."""
+    names |= {"registry.example": ["1.1.1.1"], "both.example": [f"1.1.1.1 {inside}"], "in.example": [inside]}
+    for host in ("in.example", inside):
+        origin = Origin("http", host, 80)
+        with pytest.raises(RegistryUnreachable, match="not followed"):
+            connect(origin, 0.1, Reach.INTERNET)
+        with pytest.raises(RegistryUnreachable, match="not followed"):
+            check(origin, Reach.INTERNET)
+    assert reach(Origin("http", "both.example", 80), Reach.NETWORK) is Reach.INTERNET
+    check(Origin("http", "nobody.invalid", 80), Reach.INTERNET)
 
 
 # A registry that lies: no wrong length, no endless wait.

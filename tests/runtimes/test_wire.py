@@ -568,3 +568,10 @@ def test_no_connection_is_left_open() -> None:
         while open_files() > before and time.monotonic() < give_up:
             time.sleep(0.01)
         assert open_files() <= before
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "2852039166", "fd00:ec2::254"])
+def test_metadata_services_are_never_asked(host: str) -> None:
+    """They hand out credentials, and are no server of models (T11)."""
+    with pytest.raises(NoAnswer, match="never asked"):
+        Wire(Endpoint(scheme="http", host=host, port=80), SystemClock(), HANG).ask(GET, HANG)

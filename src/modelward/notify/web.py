@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
 from modelward.domain.errors import BadSetting, DeliveryFailed
-from modelward.domain.host import is_loopback
+from modelward.domain.host import Reach, is_loopback, reach_of
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection
@@ -58,7 +58,9 @@ class SecretAddress:
         host, port = self._url.hostname or "", self._url.port or _PORTS[self._url.scheme]
         kind = HTTPSConnection if self._url.scheme == "https" else HTTPConnection
         if self._proxy is None:
-            return kind(host, port, timeout=min(CONNECT, self._seconds))
+            link = kind(host, port, timeout=min(CONNECT, self._seconds))
+            link._create_connection = _dial  # type: ignore[attr-defined] # noqa: SLF001 - what http.client has for it
+            return link
         link = kind(self._proxy.hostname or "", self._proxy.port or _PORTS["http"], timeout=min(CONNECT, self._seconds))
         if self._url.scheme == "https":
             link.set_tunnel(host, port)
@@ -97,6 +99,28 @@ def _proxy(url: SplitResult, environ: Mapping[str, str], setting: str) -> SplitR
     return _parsed(text if "://" in text else f"http://{text}", f"the proxy for {setting}")
 
 
+def _dial(address: tuple[str, int], seconds: float, *_source: object) -> socket.socket:
+    """A connection to any address but those of metadata services and the like: each is judged before it is asked."""
+    problem: OSError = _Never()
+    for family, kind, protocol, _, place in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
+        if reach_of(str(place[0])) is Reach.NEVER:
+            continue
+        link = socket.socket(family, kind, protocol)
+        try:
+            link.settimeout(seconds)
+            link.connect(place)
+        except OSError as error:
+            link.close()
+            problem = error
+            continue
+        return link
+    raise problem
+
+
+class _Never(OSError):
+    """Every address is one that is never asked."""
+
+
 def _of(environ: Mapping[str, str], name: str) -> str:
     return environ.get(name, "") or environ.get(name.upper(), "")
 
@@ -122,6 +146,7 @@ def _why(error: Exception) -> str:
     words = (
         (ssl.SSLCertVerificationError, "has a certificate that is not valid"),
         (ssl.SSLError, "does not speak TLS as it should"),
+        (_Never, "leads to an address that is never asked"),
         (socket.gaierror, "cannot be reached: its name is not known"),
         (TimeoutError, _LATE),
         (ConnectionRefusedError, "cannot be reached: nobody listens there"),

@@ -1,16 +1,18 @@
 """Where a registry is, whether we may go there, and through which proxy."""
 
+import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urljoin, urlsplit
 
 from modelward.domain.errors import BadSetting, RegistryUnreachable
-from modelward.domain.host import proxy_of, speaks_plain
+from modelward.domain.host import Reach, is_loopback, name_of, proxy_of, reach_of, speaks_plain
 
 _PORTS = {"http": 80, "https": 443}
 _LONGEST = 8192
+# Nothing that the next reader of the address, such as a proxy, might decode into another host.
+_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|[0-9a-f.]*:[0-9a-f:.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ def parse(url: str) -> Address:
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise _nowhere(url, str(error)) from error
-    if parts.scheme not in _PORTS or not host or "@" in parts.netloc or len(url) > _LONGEST or not url.isascii():
+    known = parts.scheme in _PORTS and _HOST.fullmatch(host)
+    if not known or "@" in parts.netloc or len(url) > _LONGEST or not url.isascii():
         raise _nowhere(url, "not an address of a web server")
     if any(ord(letter) <= 32 or ord(letter) == 127 for letter in url):
         raise _nowhere(url, "blanks or control characters in an address")
@@ -59,7 +62,10 @@ def parse(url: str) -> Address:
 
 def redirected(here: Address, location: str) -> Address:
     """Where a redirect leads; raises RegistryUnreachable when it goes from TLS to none."""
-    there = parse(urljoin(f"{here.origin}{here.target}", location))
+    try:
+        there = parse(urljoin(f"{here.origin}{here.target}", location))
+    except ValueError as error:  # urljoin reads an address too, and refuses brackets around what is none
+        raise _nowhere(location, str(error)) from error
     if here.origin.scheme == "https" and there.origin.scheme == "http":
         raise _nowhere(str(there), "a redirect from https to http")
     return there
@@ -70,11 +76,21 @@ class NotReached(RegistryUnreachable):
 
 
 class Addresses:
-    """Which server stands for a registry's host, by the settings."""
+    """Which server stands for a registry's host, by the settings, and how far inside it may lie.
 
-    def __init__(self, mirrors: tuple[str, ...], plain_http: tuple[str, ...], environ: Mapping[str, str]) -> None:
+    ``outside`` are hosts that may lie on the internet only, because somebody far away named them; it may grow.
+    """
+
+    def __init__(
+        self,
+        mirrors: tuple[str, ...],
+        plain_http: tuple[str, ...],
+        environ: Mapping[str, str],
+        outside: Collection[str] = (),
+    ) -> None:
         self._mirrors = dict(_mirror(text) for text in mirrors)
-        self._plain, self._environ = frozenset(plain_http), environ
+        self._plain, self._environ, self._outside = frozenset(plain_http), environ, outside
+        self._named = {origin.host for origin in self._mirrors.values()} | {name_of(text) for text in plain_http}
 
     def of(self, authority: str) -> Origin:
         """The server of a registry named ``host[:port]``."""
@@ -83,26 +99,23 @@ class Addresses:
         scheme = "http" if speaks_plain(authority, self._plain) else "https"
         return parse(f"{scheme}://{authority}").origin
 
+    def most(self, registry: Origin) -> Reach:
+        """How far inside a registry may lie: on this machine only where the settings, or its very name, say so."""
+        if registry.host in map(name_of, self._outside):
+            return Reach.INTERNET
+        here = registry.host in self._named or is_loopback(registry.host)
+        return Reach.MACHINE if here else Reach.NETWORK
+
     def proxy(self, origin: Origin) -> Origin | None:
         """The proxy of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY); none between two programs here."""
         text = proxy_of(origin.scheme, origin.host, self._environ)
         return parse(text if "://" in text else f"http://{text}").origin if text else None
 
 
-def connect(origin: Origin, seconds: float, near: bool) -> socket.socket:  # noqa: FBT001 - see below
-    """A connection to one of the host's addresses, each looked at first.
-
-    ``near`` allows addresses of this machine and of private networks: for a registry that the user named, never for
-    where a registry on the internet redirects to.
-    """
-    try:
-        found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise _silent(origin, f"its name is not known ({error})") from error
+def connect(origin: Origin, seconds: float, most: Reach) -> socket.socket:
+    """A connection to one of the host's addresses; none that lies further inside than ``most`` is ever asked."""
     problem: OSError | None = None
-    for family, kind, protocol, _, place in found:
-        if not near and not _is_public(str(place[0])):
-            raise _nowhere(str(origin), f"a redirect to {place[0]}, which is not on the internet")
+    for family, kind, protocol, place in _allowed(origin, most):
         link = socket.socket(family, kind, protocol)
         try:
             link.settimeout(seconds)
@@ -115,20 +128,50 @@ def connect(origin: Origin, seconds: float, near: bool) -> socket.socket:  # noq
     raise _silent(origin, str(problem)) from problem
 
 
-def is_near(origin: Origin) -> bool:
-    """Whether the server's name leads to this machine or a private network."""
+def check(origin: Origin, most: Reach) -> None:
+    """Raise RegistryUnreachable where a host is known to lie too far inside: for what a proxy is to connect to.
+
+    A name that only the proxy knows is for the proxy to judge.
+    """
+    try:
+        _allowed(origin, most)
+    except NotReached:
+        return
+
+
+def reach(origin: Origin, most: Reach) -> Reach:
+    """How far inside a server lies: where it has several addresses, by the outermost; INTERNET where none is known.
+
+    An address beyond ``most`` does not count, so that a name cannot win anything by having one.
+    """
+    try:
+        return min(reach_of(str(place[0])) for *_, place in _allowed(origin, most))
+    except NotReached:
+        return Reach.INTERNET
+
+
+Place = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]  # as getaddrinfo gives it
+
+
+def _allowed(origin: Origin, most: Reach) -> Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, Place]]:
+    """The host's addresses that may be connected to; looked up once, so that what was judged is what is asked."""
     try:
         found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return False
-    return any(not _is_public(str(place[0])) for *_, place in found)
+    except (OSError, UnicodeError) as error:
+        raise _silent(origin, f"its name is not known ({error})") from error
+    usable = [
+        (family, kind, protocol, place) for family, kind, protocol, _, place in found if reach_of(str(place[0])) <= most
+    ]
+    if not usable:
+        raise _nowhere(str(origin), f"{found[0][4][0]} is {_WHERE[reach_of(str(found[0][4][0]))]}")
+    return usable
 
 
-def _is_public(text: str) -> bool:
-    address: IPv4Address | IPv6Address = ip_address(text.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.is_global and not address.is_multicast
+_WHERE = {
+    Reach.NETWORK: "an address of a private network",
+    Reach.MACHINE: "an address of this machine or its link",
+    Reach.NEVER: "an address that is never asked",
+}
 
 
 def _mirror(text: str) -> tuple[str, Origin]:

@@ -5,7 +5,7 @@ content type, blobs by a redirect to a signed address on another host, HEAD of a
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -13,12 +13,13 @@ from types import MappingProxyType
 
 from modelward.domain.digest import Digest
 from modelward.domain.errors import BadManifest, RegistryRefused, RegistryUnreachable
+from modelward.domain.host import Reach
 from modelward.domain.manifest import DOCKER_MANIFEST, MAX_BYTES, Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.wrapper import OCI_MANIFEST
 from modelward.ports import Clock
 from modelward.registry import challenge
-from modelward.registry.address import Address, Addresses, NotReached, Origin, is_near, redirected
+from modelward.registry.address import Address, Addresses, NotReached, Origin, reach, redirected
 from modelward.registry.wire import Answer, Limits, Request, Wire
 
 _READ = {
@@ -38,7 +39,7 @@ _DEAD_SECONDS = 30.0
 class RegistryClient:
     """Every registry by its name; repositories are named ``host[:port]/path``. Safe from several threads."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the clock, and each thing that settings say of registries
         self,
         clock: Clock,
         *,
@@ -46,14 +47,16 @@ class RegistryClient:
         plain_http: tuple[str, ...] = (),
         environ: Mapping[str, str] = MappingProxyType({}),
         limits: Limits | None = None,
+        outside: Collection[str] = (),
     ) -> None:
+        """``outside``: registries that may lie on the internet only; looked at anew for each that is met."""
         self._clock, self._limits = clock, limits or Limits()
-        self._addresses = Addresses(mirrors, plain_http, environ)
+        self._addresses = Addresses(mirrors, plain_http, environ, outside)
         self._wire = Wire(clock, self._addresses, self._limits)
         self._tokens: dict[tuple[str, str], tuple[challenge.Token, float]] = {}
         self._places: dict[tuple[str, Digest | None], Address] = {}
         self._dead: dict[Origin, float] = {}
-        self._near: dict[Origin, bool] = {}
+        self._reach: dict[Origin, Reach] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -163,10 +166,11 @@ class RegistryClient:
     def _send(self, address: Address, repository: str, request: Request) -> Answer:
         """A request that changes something: a challenge is answered before its body is sent once."""
         key = (repository, "push")
-        answer = self._wire.ask(address, self._with_token(request, key))
+        most = self._reach_of(address.origin)
+        answer = self._wire.ask(address, self._with_token(request, key), most=most)
         if answer.status == HTTPStatus.UNAUTHORIZED and isinstance(request.body, bytes):
             self._log_in(answer, address.origin, key)
-            answer = self._wire.ask(address, self._with_token(request, key))
+            answer = self._wire.ask(address, self._with_token(request, key), most=most)
         return answer
 
     # Asking.
@@ -203,7 +207,7 @@ class RegistryClient:
         for _ in range(_MOST_REDIRECTS + 2):
             mine = address.origin == registry
             sent = self._with_token(request, key) if mine else request
-            answer = self._ask(address, sent, near=mine or self._is_near(registry))
+            answer = self._ask(address, sent, most=self._reach_of(registry))
             if answer.status == HTTPStatus.UNAUTHORIZED and mine and not logged_in:
                 logged_in = True
                 self._log_in(answer, registry, key)
@@ -214,13 +218,13 @@ class RegistryClient:
                 return answer, address
         raise RegistryUnreachable("it redirects without end", thing=str(registry), next_step="try a mirror")
 
-    def _ask(self, address: Address, request: Request, *, near: bool) -> Answer:
+    def _ask(self, address: Address, request: Request, *, most: Reach) -> Answer:
         """One request; a server that could not be reached is not asked again for a while."""
         origin = address.origin
         if self._is_dead(origin):
             raise RegistryUnreachable("did not answer a moment ago", thing=str(origin), next_step="check the network")
         try:
-            return self._wire.ask(address, request, near=near)
+            return self._wire.ask(address, request, most=most)
         except NotReached:
             self._dead[origin] = self._clock.monotonic() + _DEAD_SECONDS
             raise
@@ -228,10 +232,11 @@ class RegistryClient:
     def _is_dead(self, origin: Origin) -> bool:
         return self._dead.get(origin, 0.0) > self._clock.monotonic()
 
-    def _is_near(self, registry: Origin) -> bool:
-        if registry not in self._near:
-            self._near[registry] = is_near(registry)
-        return self._near[registry]
+    def _reach_of(self, registry: Origin) -> Reach:
+        """How far inside the registry lay when it was first met: neither it nor what it names may lie further."""
+        if registry not in self._reach:
+            self._reach[registry] = reach(registry, self._addresses.most(registry))
+        return self._reach[registry]
 
     def _wait(self, answer: Answer, attempt: int) -> None:
         """As long as the answer asks for, within bounds."""
@@ -262,7 +267,8 @@ class RegistryClient:
     def _log_in(self, answer: Answer, registry: Origin, key: tuple[str, str]) -> None:
         answer.close()
         place = challenge.where(answer.headers.get("WWW-Authenticate", ""), registry)
-        with self._wire.ask(place, Request(method="GET", headers=_READ)) as reply:
+        get = Request(method="GET", headers=_READ)
+        with self._wire.ask(place, get, most=self._reach_of(registry)) as reply:
             if reply.status != HTTPStatus.OK:
                 raise RegistryRefused(
                     f"its login answers {reply.status}", thing=str(registry), next_step="let the server pull it"

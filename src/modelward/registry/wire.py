@@ -15,8 +15,9 @@ from functools import partial
 from typing import Any, Self
 
 from modelward.domain.errors import RegistryUnreachable
+from modelward.domain.host import Reach
 from modelward.ports import Clock
-from modelward.registry.address import Address, Addresses, Origin, connect
+from modelward.registry.address import Address, Addresses, Origin, check, connect
 
 Body = bytes | Iterable[bytes] | None
 _STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
@@ -90,7 +91,7 @@ class Answer:
     """An answer whose body is still to come; given back to the wire by ``close``."""
 
     def __init__(
-        self, wire: "Wire", key: tuple[Origin, bool], link: http.client.HTTPConnection, seconds: float
+        self, wire: "Wire", key: tuple[Origin, Reach], link: http.client.HTTPConnection, seconds: float
     ) -> None:
         self._wire, self._key, self._link = wire, key, link
         give_up = wire.clock.monotonic() + seconds
@@ -164,10 +165,10 @@ class Wire:
     def __init__(self, clock: Clock, addresses: Addresses, limits: Limits) -> None:
         self.clock = clock
         self._addresses, self._limits = addresses, limits
-        self._idle: dict[tuple[Origin, bool], deque[http.client.HTTPConnection]] = defaultdict(deque)
+        self._idle: dict[tuple[Origin, Reach], deque[http.client.HTTPConnection]] = defaultdict(deque)
         self._lock = threading.Lock()
 
-    def keep(self, key: tuple[Origin, bool], link: http.client.HTTPConnection) -> None:
+    def keep(self, key: tuple[Origin, Reach], link: http.client.HTTPConnection) -> None:
         """Take an idle connection."""
         with self._lock:
             self._idle[key].append(link)
@@ -181,9 +182,9 @@ class Wire:
 
     __del__ = close
 
-    def ask(self, address: Address, request: Request, *, near: bool = True) -> Answer:
-        """Send one request. ``near`` is as in ``connect``. Raises RegistryUnreachable."""
-        key = (address.origin, near)
+    def ask(self, address: Address, request: Request, *, most: Reach) -> Answer:
+        """Send one request. ``most`` is as in ``connect``. Raises RegistryUnreachable."""
+        key = (address.origin, most)
         with self._lock:
             link = self._idle[key].pop() if self._idle[key] else None
         if link is not None:
@@ -196,12 +197,12 @@ class Wire:
             except (OSError, http.client.HTTPException) as error:
                 raise self._failed(address, f"{type(error).__name__}: {error}") from error
         try:
-            return self._send(self._open(address.origin, near=near), key, address, request)
+            return self._send(self._open(address.origin, most), key, address, request)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise self._failed(address, f"{type(error).__name__}: {error}") from error
 
     def _send(
-        self, link: http.client.HTTPConnection, key: tuple[Origin, bool], address: Address, request: Request
+        self, link: http.client.HTTPConnection, key: tuple[Origin, Reach], address: Address, request: Request
     ) -> Answer:
         seconds = self._limits.base + request.size / self._limits.slowest
         target = address.target
@@ -215,12 +216,14 @@ class Wire:
             link.close()
             raise
 
-    def _open(self, origin: Origin, *, near: bool) -> http.client.HTTPConnection:
+    def _open(self, origin: Origin, most: Reach) -> http.client.HTTPConnection:
         proxy = self._addresses.proxy(origin)
         end, stall = proxy or origin, self._limits.stall
 
         def dial() -> object:
-            link = connect(end, self._limits.connect, near or proxy is not None)
+            if proxy is not None:
+                check(origin, most)
+            link = connect(end, self._limits.connect, most if proxy is None else Reach.MACHINE)
             link.settimeout(stall)
             return link
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from modelward.domain.host import is_loopback, proxy_of
+from modelward.domain.host import Reach, is_loopback, proxy_of, reach_of
 from modelward.ports import Clock
 from modelward.runtimes.deadline import Deadline, Link
 from modelward.runtimes.host import Endpoint
@@ -143,6 +143,9 @@ class Wire:
         problem: Exception = OSError("its name has no address")
         try:
             for family, kind, protocol, _, place in socket.getaddrinfo(end.host, end.port, type=socket.SOCK_STREAM):
+                if reach_of(str(place[0])) is Reach.NEVER:
+                    problem = OSError(f"{place[0]} is an address that is never asked")
+                    continue
                 try:
                     return _joined(socket.socket(family, kind, protocol), place, deadline, self._connect)
                 except OSError as error:

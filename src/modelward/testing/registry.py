@@ -237,8 +237,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _pour(self, data: bytes, fault: str) -> None:
         size = 1 if fault == "trickle" else _PIECE
         for offset in range(0, len(data), size):
+            self.fake.sent += len(data[offset : offset + size])  # before: who got them may look at once
             self.wfile.write(data[offset : offset + size])
-            self.fake.sent += len(data[offset : offset + size])
             if fault == "trickle":
                 time.sleep(0.02)
             if self.fake.stop.is_set():
