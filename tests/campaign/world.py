@@ -18,6 +18,8 @@ from modelward.testing import FakeStore
 from tests.places import Place
 
 CHUNK = 1 << 20
+# Files of the vault that verbs can do without or refuse to do without; the audit log has tests of its own.
+BOOKS = ("index.json", "model_checksums.sha256", "oci-layout", "vault.json")
 LLAMA, TWIN, MINI, SOLO = (ModelName.parse(name) for name in ("llama3", "twin", "mini:1b", "solo"))
 
 
@@ -40,6 +42,11 @@ class World:
         self.store = {path: path.read_bytes() for path in _files(self.place.store) if ".modelward" not in path.parts}
         self.vault = {path: path.read_bytes() for path in _files(self.place.vault / "blobs")}
         self.records = {path: path.read_bytes() for path in _files(self.place.vault / "modelward" / "snapshots")}
+        self.books = [
+            path
+            for path in _files(self.place.vault)
+            if path.name in BOOKS or ("receipts" in path.parts and path.suffix == ".json")
+        ]
         self.blobs = sorted(path for path in self.store if path.name in protected)
         self.alone = sorted(path for path in self.store if path.parent.name == "blobs" and path.name not in protected)
         self.manifests = sorted(p for p in self.store if "manifests" in p.parts and p.parent.name != "solo")
@@ -47,6 +54,19 @@ class World:
     def copy_of(self, blob: Path) -> Path:
         """The vault's copy of a blob of the store."""
         return self.place.vault / "blobs" / "sha256" / blob.name.removeprefix("sha256-")
+
+    def class_of(self, path: Path) -> str:
+        """Which class of object a file of store or vault is."""
+        where, data = ("store", self.store[path]) if path in self.store else ("vault", self.vault[path])
+        if "manifests" in path.parts:
+            return "store: manifest"
+        if data.startswith(b"MWCHUNKS"):
+            return f"{where}: chunk list"
+        if b"vnd.oci.image.manifest" in data:
+            return f"{where}: wrapper"
+        if b"vnd.docker.distribution.manifest" in data:
+            return f"{where}: manifest"
+        return f"{where}: {'weights' if len(data) > CHUNK else 'small blob'}"
 
     def differing(self) -> list[Path]:
         """The files of store and vault that are not as they were."""
