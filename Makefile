@@ -20,7 +20,7 @@ BUDGET ?= 600
 PART ?=
 SEED ?=
 
-.PHONY: help run test lint bench campaign supply docs lock clean peers
+.PHONY: help run test lint coverage bench campaign supply docs lock clean peers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ lint: $(VENV)/.ready ## check style, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+coverage: $(VENV)/.ready peers ## run the tests and measure the branches that they take: 90 % of all, and all of the heart
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n auto -m "not campaign" $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/python -m scripts.coverage_floor
 
 bench: $(VENV)/.ready ## measure speed beside the peers that are installed
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -56,7 +62,7 @@ lock: $(VENV)/.ready ## resolve requirements/*.in again (ARGS=--upgrade for newe
 	@$(LOCK) $(ARGS) --constraint requirements/run.txt requirements/dev.in --output-file requirements/dev.txt
 
 clean: ## remove the virtual environment and everything that tools left
-	@rm -rf $(VENV) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # A new lock makes a new environment, so that what left the lock is gone from it as well. The lock is whole, so

@@ -42,8 +42,9 @@ class Program:
         return self.base / "vault"
 
     def environ(self, **more: str) -> dict[str, str]:
-        """Nothing of the tester's own environment but where programs and modules are."""
+        """Nothing of the tester's own environment but where programs and modules are, and who measures them."""
         return {
+            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "HOME": str(self.base / "home"),
