@@ -9,7 +9,7 @@ import pytest
 
 from modelward.domain.alert import Kind
 from modelward.domain.errors import StoreNotFound, VaultMissing, WriteFailed
-from modelward.domain.history import ActionRow, DrillRow, FindingRow, ScrubRow, SpaceRow
+from modelward.domain.history import ActionRow, DrillRow, FindingRow, JobRow, ScrubRow, SpaceRow
 from modelward.domain.name import ModelName
 from modelward.domain.standing import JobState
 from modelward.guard import tasks
@@ -307,6 +307,16 @@ def test_a_killed_guard_goes_on(room: Room) -> None:
     room.begin()
     room.guard._look("start")  # noqa: SLF001
     assert room.health()["llama3:latest"] is True
+
+
+def test_a_single_round_calls_a_job_that_a_kill_cut_off_interrupted(room: Room) -> None:
+    """Where only ``guard --once`` runs, the history does not show a job as running for ever."""
+    began = room.place.clock.now()
+    room.journal.job_begin(JobRow(id="cut off", kind="maintenance", models=(), cause="test", began_at=began))
+    room.guard.once()
+    outcomes = {row.id: row.outcome for row in room.journal.rows(JobRow, began)}
+    assert outcomes["cut off"] == "interrupted"
+    assert "running" not in outcomes.values()
 
 
 def test_a_journal_that_cannot_be_written_costs_no_model(room: Room) -> None:

@@ -61,6 +61,7 @@ class Guard:
 
     def once(self) -> tuple[JobView, ...]:
         """One look, one maintenance run, and every task that is due; returns the jobs that were done."""
+        self._heart.journal.interrupt_jobs(self._heart.clock.now())
         self._reconciler.look("run once")
         self._ask("run once")
         if self._maintenance:
