@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ _STATFS, _RELEASE, _FSYNC, _FLUSH, _INIT, _OPENDIR, _RELEASEDIR = 17, 18, 20, 25
 _FORGET, _INTERRUPT, _BATCH_FORGET, _DESTROY = 2, 36, 42, 38
 _MOST = 1 << 20
 _BLOCK = 4096
+_PIECE = 1 << 16
 _FILE = 2
 NAME = "disk"
 # Version 7.31; big writes, and as many pages in one as we say.
@@ -43,8 +44,8 @@ class Entry(NamedTuple):
 class Server:
     """Answers the kernel; ``image`` is the file behind, ``log`` what happened to it."""
 
-    def __init__(self, fd: int, image: int, log: int) -> None:
-        self._fd, self._image, self._log = fd, image, log
+    def __init__(self, fd: int, image: int, log: int, fails: Path) -> None:
+        self._fd, self._image, self._log, self._fails = fd, image, log, fails
         self._size = os.fstat(image).st_size
 
     def serve(self) -> None:
@@ -70,6 +71,8 @@ class Server:
         """An errno and the body of the answer."""
         if opcode == _LOOKUP and body.rstrip(b"\0").decode() != NAME:
             return errno.ENOENT, b""
+        if opcode in (_WRITE, _FSYNC) and self._fails.exists():
+            return errno.EIO, b""
         answers: dict[int, Callable[[], bytes]] = {
             _INIT: lambda: _WELCOME,
             _LOOKUP: lambda: struct.pack("<QQQQII", _FILE, 0, 60, 60, 0, 0) + self._attributes(_FILE),
@@ -116,8 +119,20 @@ def main() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"modelward-log", point.encode(), b"fuse", 0, options.encode()):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), point)
-    server = Server(fd, os.open(image, os.O_RDWR), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+    server = Server(
+        fd, os.open(image, os.O_RDWR), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), fails(Path(log))
+    )
     server.serve()
+
+
+def fails(log: Path) -> Path:
+    """The file that makes the disk fail as long as it is there."""
+    return log.with_name("fails")
+
+
+def failing(log: Path) -> None:
+    """From now on the disk takes no write and no flush."""
+    fails(log).touch()
 
 
 @contextmanager
@@ -149,6 +164,30 @@ def entries(log: Path) -> list[Entry]:
         at += length
         found.append(Entry(offset, content, at))
     return found
+
+
+def content(image: Path) -> list[Entry]:
+    """What an image holds, without its holes and without long runs of zeros."""
+    found, at, size = list[Entry](), 0, image.stat().st_size
+    with image.open("rb") as file, suppress(OSError):  # the last hole has no data behind it: ENXIO
+        while at < size:
+            start = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            pieces = (
+                (place, os.pread(file.fileno(), min(_PIECE, at - place), place)) for place in range(start, at, _PIECE)
+            )
+            found += [Entry(place, data, 0) for place, data in pieces if any(data)]
+    return found
+
+
+def renew(image: Path, blank: list[Entry]) -> None:
+    """Make an image what it was when ``blank`` was its content; holes cost nothing."""
+    size = image.stat().st_size
+    with image.open("r+b") as file:
+        file.truncate(0)
+        file.truncate(size)
+        for entry in blank:
+            _put(file.fileno(), entry.offset, entry.data or b"")
 
 
 def replay(log: list[Entry], image: Path, cut: int, rng: random.Random) -> int:

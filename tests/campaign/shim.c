@@ -1,5 +1,5 @@
 /* Faults at the n-th call of a kind under a path, for a whole process: loaded with LD_PRELOAD.
- * SHIM_UNDER: absolute path prefix. SHIM_KIND: write, sync, name, create or read. SHIM_AT: 0 only counts.
+ * SHIM_UNDER: absolute path prefix. SHIM_KIND: write, sync, name, create, open or read. SHIM_AT: 0 only counts.
  * SHIM_DO: an errno as a number, "short" or "flip". SHIM_STICKY: from then on. SHIM_LOG: where the count is written. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -89,6 +89,7 @@ NAMER(link, (const char *a, const char *b), (a, b), AT_FDCWD, b)
 NAMER(linkat, (int x, const char *a, int y, const char *b, int flags), (x, a, y, b, flags), y, b)
 NAMER(unlink, (const char *a), (a), AT_FDCWD, a)
 NAMER(unlinkat, (int x, const char *a, int flags), (x, a, flags), x, a)
+NAMER(mkdir, (const char *a, mode_t mode), (a, mode), AT_FDCWD, a)
 NAMER(mkdirat, (int x, const char *a, mode_t mode), (x, a, mode), x, a)
 NAMER(ftruncate, (int fd, off_t size), (fd, size), fd, "")
 NAMER(ftruncate64, (int fd, off_t size), (fd, size), fd, "")
@@ -100,11 +101,25 @@ NAMER(ftruncate64, (int fd, off_t size), (fd, size), fd, "")
     va_start(rest, flags);                                                                \
     mode_t mode = flags & O_CREAT ? va_arg(rest, mode_t) : 0;                             \
     va_end(rest);                                                                         \
-    if ((flags & O_CREAT) && at_below(at, path) && strikes("create") && fails()) return -1; \
+    if (at_below(at, path) && (strikes("open") || ((flags & O_CREAT) && strikes("create"))) && fails()) return -1; \
     return real(at, path, flags, mode);                                                   \
   }
 OPENER(openat)
 OPENER(openat64)
+
+/* The same without a folder: SQLite opens like this. */
+#define OPENER_HERE(name)                                                            \
+  int name(const char *path, int flags, ...) {                                       \
+    int (*real)(const char *, int, ...) = dlsym(RTLD_NEXT, #name);                   \
+    va_list rest;                                                                    \
+    va_start(rest, flags);                                                           \
+    mode_t mode = flags & O_CREAT ? va_arg(rest, mode_t) : 0;                        \
+    va_end(rest);                                                                    \
+    if (below(path) && (strikes("open") || ((flags & O_CREAT) && strikes("create"))) && fails()) return -1; \
+    return real(path, flags, mode);                                                  \
+  }
+OPENER_HERE(open)
+OPENER_HERE(open64)
 
 #define READER(name, params, args, spoil)                                       \
   ssize_t name params {                                                         \

@@ -22,7 +22,7 @@ from modelward.services.restore import restore
 from modelward.services.retention import forget, prune
 from modelward.services.verify_vault import verify_vault
 from modelward.testing import FakeStore, corrupt
-from tests.campaign.block_log import Entry, entries, logged, replay
+from tests.campaign.block_log import Entry, content, entries, logged, renew, replay
 from tests.campaign.disks import DROP, FLUSH, Disk, flush, make, shut_down
 from tests.campaign.hooked import HookedOs, replaced
 from tests.campaign.plan import Run, limited
@@ -40,7 +40,7 @@ MIB = 1 << 20
 LLAMA = ModelName.parse("llama3")
 
 
-@limited(little=3, share=0.4)
+@limited(little=3, share=0.32)
 def test_a_file_system_that_is_shut_down(tmp_path: Path, run: Run) -> None:
     """ext4 and XFS end before the n-th call of a verb, or right behind its end: after a mount all is there (W1, W2)."""
     totals: dict[str, int] = {}
@@ -113,7 +113,7 @@ class Recording:
     """A file system as it was made, the log of what was written to it, and what was acknowledged meanwhile."""
 
     disk: Disk
-    blank: Path
+    blank: list[Entry]
     log: list[Entry]
     history: History
 
@@ -124,8 +124,7 @@ Workload = Callable[[Path, Callable[[], int]], History]
 def record(kind: str, base: Path, work: Workload) -> Recording:
     """Do the work on a file system of which every write and flush is logged."""
     disk = make(kind, base)
-    blank = base / "blank.img"
-    shutil.copyfile(disk.image, blank)
+    blank = content(disk.image)
     with logged(base, disk.image) as (served, log):
         with disk.mounted(served) as point:
             history = work(point, lambda: log.stat().st_size)
@@ -195,15 +194,15 @@ def look(place: Place, history: History, at: int) -> None:
 KINDS = ("ext4", "xfs", "btrfs")
 
 
-@limited(little=6, share=0.5)
-def test_replayed_logs(tmp_path: Path, run: Run) -> None:
+@limited(little=6, share=0.6)
+def test_replayed_logs(quick: Path, run: Run) -> None:
     """The power is cut anywhere, and writes since the last flush are lost, torn or reordered (W1, W2)."""
     made: dict[str, Recording] = {}
     for number in run.numbers():
         rng = run.rng(number)
         kind = KINDS[number % len(KINDS)]
         if kind not in made:
-            made[kind] = record(kind, tmp_path / kind, circle)
+            made[kind] = record(kind, quick / kind, circle)
         found = made[kind]
         cut = rng.randrange(1, len(found.log) + 1)
         at = found.log[cut - 1].at
@@ -218,7 +217,7 @@ def test_replayed_logs(tmp_path: Path, run: Run) -> None:
 
 def replayed(found: Recording, cut: int, rng: random.Random) -> int:
     """Make the image what is left at the cut; how many writes were lost."""
-    shutil.copyfile(found.blank, found.disk.image)
+    renew(found.disk.image, found.blank)
     return replay(found.log, found.disk.image, cut, rng)
 
 
@@ -236,8 +235,8 @@ def unsafe(point: Path, now: Callable[[], int]) -> History:
     return history
 
 
-@limited(little=12, share=0.1)
-def test_an_unsafe_writer_fails_the_same_test(tmp_path: Path, run: Run) -> None:
+@limited(little=12, share=0.08)
+def test_an_unsafe_writer_fails_the_same_test(quick: Path, run: Run) -> None:
     """The test of the test: without fsync, acknowledged files are lost or wrong at some cut."""
     made: dict[str, Recording] = {}
     bad = 0
@@ -245,7 +244,7 @@ def test_an_unsafe_writer_fails_the_same_test(tmp_path: Path, run: Run) -> None:
         rng = run.rng(number)
         kind = KINDS[number % len(KINDS)]
         if kind not in made:
-            made[kind] = record(kind, tmp_path / kind, unsafe)
+            made[kind] = record(kind, quick / kind, unsafe)
         found = made[kind]
         cut = rng.randrange(1, len(found.log) + 1)
         with run.case(number, (kind, cut)):
