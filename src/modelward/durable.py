@@ -11,7 +11,7 @@ import fcntl
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -239,11 +239,11 @@ class Staged:
                 os.unlink(self._name, dir_fd=self._folder.fd)
         return self._published(folder, sync=sync)
 
-    def replace(self, folder: Folder, name: str) -> FileId:
+    def replace(self, folder: Folder, name: str, *, sync: bool = True) -> FileId:
         """Put the finished file in the place of whatever stands under the name, in one step."""
         with writing_errors(f"{folder.path}/{name}"):
             os.rename(self._name, name, src_dir_fd=self._folder.fd, dst_dir_fd=folder.fd)
-        return self._published(folder, sync=True)
+        return self._published(folder, sync=sync)
 
     def _published(self, folder: Folder, *, sync: bool) -> FileId:
         found = os.fstat(self.fd)
@@ -283,6 +283,17 @@ def put_small(staging: Folder, folder: Folder, name: str, data: bytes, *, mode: 
         return staged.replace(folder, name)
     finally:
         staged.discard()
+
+
+def put_many(folder: Folder, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:
+    """As put_small for each of these names, made in the folder itself, which is synced once."""
+    for name, data in files.items():
+        staged = small_file(folder, data, mode)
+        try:
+            staged.replace(folder, name, sync=False)
+        finally:
+            staged.discard()
+    folder.sync()
 
 
 def small_file(staging: Folder, data: bytes, mode: int, owner: Owner | None = None) -> Staged:

@@ -286,10 +286,11 @@ class Vault(Protocol):
     def audit_faults(self) -> tuple[str, ...]:
         """Every edit, drop, reorder or cut of the audit log, in words that name the line; empty when it is sound."""
 
-    def keep_manifest(self, name: ModelName, manifest_raw: bytes, owner: Owner) -> None:
-        """Keep the newest manifest of a model, durable before this returns (G2).
+    def keep_manifests(self, newest: Iterable[tuple[ModelName, bytes, Owner]]) -> None:
+        """Keep the newest manifest of each of these models, durable before this returns (G2).
 
-        Needs no writer and waits for none. Raises BadManifest for bytes that are none, and StorageError.
+        Needs no writer and waits for none. Raises BadManifest, before any is kept, for bytes that are none, and
+        StorageError.
         """
 
     def kept_manifests(self) -> Mapping[ModelName, KeptManifest]:

@@ -412,10 +412,10 @@ def test_the_newest_manifest_of_each_model_is_kept(ground: Ground) -> None:
     """To the byte, with its owner and the time, whoever holds the vault's lock meanwhile; the older one goes."""
     other, newer = make_model("other", b"x"), make_model("llama3", b"newer")
     with ground.open().writing("backup"):
-        ground.open().keep_manifest(MODEL.name, MODEL.manifest.raw, OWNER)
-        ground.open().keep_manifest(other.name, other.manifest.raw, OWNER)
+        ground.open().keep_manifests([(MODEL.name, MODEL.manifest.raw, OWNER)])
+        ground.open().keep_manifests([(other.name, other.manifest.raw, OWNER)])
         ground.clock.advance(minutes=1)
-        ground.open().keep_manifest(MODEL.name, newer.manifest.raw, OWNER)
+        ground.open().keep_manifests([(MODEL.name, newer.manifest.raw, OWNER)])
     kept = ground.open().kept_manifests()
     assert {name: item.manifest for name, item in kept.items()} == {
         MODEL.name: newer.manifest.raw,
@@ -429,9 +429,9 @@ def test_the_newest_manifest_of_each_model_is_kept(ground: Ground) -> None:
 @pytest.mark.parametrize("raw", [b"", bytes(300), b"{", b"[]", b" " * (1 << 22) + b"{}"])
 def test_bytes_that_are_no_manifest_are_not_kept(ground: Ground, raw: bytes) -> None:
     """An emptied or garbled manifest never takes the place of the good one (T2)."""
-    ground.open().keep_manifest(MODEL.name, MODEL.manifest.raw, OWNER)
+    ground.open().keep_manifests([(MODEL.name, MODEL.manifest.raw, OWNER)])
     with pytest.raises(BadManifest):
-        ground.open().keep_manifest(MODEL.name, raw, OWNER)
+        ground.open().keep_manifests([(MODEL.name, raw, OWNER)])
     assert ground.open().kept_manifests()[MODEL.name].manifest == MODEL.manifest.raw
 
 

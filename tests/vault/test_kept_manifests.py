@@ -3,6 +3,7 @@
 import errno
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ NAME = OLD.name
 def vault(shelf: Shelf) -> Shelf:
     """An empty vault that has kept one manifest."""
     shelf.create()
-    shelf.open().keep_manifest(NAME, OLD.manifest.raw, OWNER)
+    shelf.open().keep_manifests([(NAME, OLD.manifest.raw, OWNER)])
     return shelf
 
 
@@ -60,8 +61,7 @@ def test_every_name_has_a_file_of_its_own(names: set[ModelName]) -> None:
     """However long or strange a name is: another one never takes its place."""
     with tempfile.TemporaryDirectory() as base:
         keeper = KeptManifests(Folder.open(Path(base)), FrozenClock(BEGIN))
-        for name in names:
-            keeper.keep(name, OLD.manifest.raw, OWNER)
+        keeper.keep([(name, OLD.manifest.raw, OWNER) for name in names])
         assert keeper.all().keys() == names
         assert len(list(Path(base, "manifests").glob("*.json"))) == len(names)
 
@@ -76,19 +76,19 @@ def test_killed_at_every_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """The old manifest or the new one is there, never none; the next one leaves nothing behind."""
     probe = Shelf(tmp_path / "probe")
     probe.create()
-    probe.open().keep_manifest(NAME, OLD.manifest.raw, OWNER)
-    total = count_calls(monkeypatch, lambda: probe.open().keep_manifest(NAME, NEW.manifest.raw, OWNER))
+    probe.open().keep_manifests([(NAME, OLD.manifest.raw, OWNER)])
+    total = count_calls(monkeypatch, lambda: probe.open().keep_manifests([(NAME, NEW.manifest.raw, OWNER)]))
     assert total > 4
     for at in range(1, total + 1):
         shelf = Shelf(tmp_path / f"at{at}")
         shelf.create()
-        shelf.open().keep_manifest(NAME, OLD.manifest.raw, OWNER)
+        shelf.open().keep_manifests([(NAME, OLD.manifest.raw, OWNER)])
         with monkeypatch.context() as patch:
             patch.setattr(durable, "os", ScriptedOs(at))
             with pytest.raises(Crash):
-                shelf.open().keep_manifest(NAME, NEW.manifest.raw, OWNER)
+                shelf.open().keep_manifests([(NAME, NEW.manifest.raw, OWNER)])
         assert kept_in(shelf) in (OLD.manifest.raw, NEW.manifest.raw)
-        shelf.open().keep_manifest(NAME, NEW.manifest.raw, OWNER)
+        shelf.open().keep_manifests([(NAME, NEW.manifest.raw, OWNER)])
         assert kept_in(shelf) == NEW.manifest.raw
         assert shelf.names("modelward", "manifests") == sorted([file_of(NAME), "lock"])
 
@@ -99,7 +99,7 @@ def test_a_disk_that_takes_nothing_is_said(vault: Shelf, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         patch.setattr(durable, "os", ScriptedOs(1, error=error, sticky=True))
         with pytest.raises(StorageError) as caught:
-            vault.open().keep_manifest(NAME, NEW.manifest.raw, OWNER)
+            vault.open().keep_manifests([(NAME, NEW.manifest.raw, OWNER)])
     assert caught.value.next_step
     assert kept_in(vault) == OLD.manifest.raw
 
@@ -109,7 +109,7 @@ def test_a_damaged_one_is_none(vault: Shelf, data: bytes) -> None:
     """As if the model had not been seen yet; the next one takes its place."""
     file_in(vault).write_bytes(data)
     assert kept_in(vault) is None
-    vault.open().keep_manifest(NAME, NEW.manifest.raw, OWNER)
+    vault.open().keep_manifests([(NAME, NEW.manifest.raw, OWNER)])
     assert kept_in(vault) == NEW.manifest.raw
 
 
@@ -126,7 +126,7 @@ def test_a_kept_manifest_that_is_no_file(vault: Shelf, kind: str) -> None:
     put(kind, file_in(vault), vault.path("secret"))
     assert kept_in(vault) is None
     try:
-        vault.open().keep_manifest(NAME, NEW.manifest.raw, OWNER)
+        vault.open().keep_manifests([(NAME, NEW.manifest.raw, OWNER)])
     except ModelwardError as error:
         assert kind == "folder"
         assert error.next_step
@@ -143,7 +143,7 @@ def test_a_lock_that_is_never_given_back(vault: Shelf) -> None:
         locked(folder, "lock", holder="somebody", clock=FrozenClock(BEGIN), wait=0),
         pytest.raises(Locked, match="somebody"),
     ):
-        vault.open().keep_manifest(NAME, NEW.manifest.raw, OWNER)
+        vault.open().keep_manifests([(NAME, NEW.manifest.raw, OWNER)])
 
 
 def test_a_writer_of_the_vault_sweeps_nothing_of_them(vault: Shelf) -> None:
@@ -151,3 +151,22 @@ def test_a_writer_of_the_vault_sweeps_nothing_of_them(vault: Shelf) -> None:
     with vault.open().writing("prune"):
         pass
     assert kept_in(vault) == OLD.manifest.raw
+
+
+def test_keeping_many_lists_the_folder_once(vault: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work grows with the number of models, not with its square: one look at the folder and one flush of it."""
+    names = [ModelName.parse(f"model{number}") for number in range(40)]
+    asked: list[tuple[str, str]] = []
+    for what in ("names", "sync"):
+        real = getattr(Folder, what)
+
+        def spy(folder: Folder, real: Callable[[Folder], object] = real, what: str = what) -> object:
+            asked.append((what, folder.path))
+            return real(folder)
+
+        monkeypatch.setattr(Folder, what, spy)
+    vault.open().keep_manifests([(name, NEW.manifest.raw, OWNER) for name in names])
+    folder = str(vault.path("modelward", "manifests"))
+    assert (asked.count(("names", folder)), asked.count(("sync", folder))) == (1, 1)
+    kept = vault.open().kept_manifests()
+    assert {kept[name].manifest for name in names} == {NEW.manifest.raw}

@@ -70,6 +70,8 @@ class Reconciler:
     def _pass(self, place: Place, cause: str) -> None:
         self._heart.remember_vault(place.site)
         report = status(place.site, ())
+        if self._heart.board.standing is None:
+            self._show(place, report)  # the first verdict waits for no writing: the first look keeps every manifest
         self._keep_manifests(place.site)
         self._note(report)
         self._tell(report)

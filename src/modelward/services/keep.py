@@ -16,14 +16,14 @@ def keep_manifests(site: Site, inventory: Inventory, names: Iterable[ModelName] 
     vault = site.vault
     if vault is None:
         return ()
-    kept, done = vault.kept_manifests(), []
+    kept, new = vault.kept_manifests(), []
     for name in sorted(names or inventory.models):
         model, known = inventory.models.get(name), kept.get(name)
-        if model is None or (known is not None and not _is_new(model.manifest.raw, known.manifest)):
-            continue
-        vault.keep_manifest(name, model.manifest.raw, model.owner)
-        done.append(name)
-    return tuple(done)
+        if model is not None and (known is None or _is_new(model.manifest.raw, known.manifest)):
+            new.append((name, model.manifest.raw, model.owner))
+    if new:
+        vault.keep_manifests(new)
+    return tuple(name for name, _, _ in new)
 
 
 def _is_new(raw: bytes, known: bytes) -> bool:

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -195,13 +195,15 @@ class MemoryVault:
         """None: nobody can reach the memory of a process to edit it."""
         return ()
 
-    def keep_manifest(self, name: ModelName, manifest_raw: bytes, owner: Owner) -> None:
-        """Keep the newest manifest of a model; raises BadManifest."""
-        Manifest.parse(manifest_raw)
+    def keep_manifests(self, newest: Iterable[tuple[ModelName, bytes, Owner]]) -> None:
+        """Keep the newest manifests of models; raises BadManifest."""
+        now = self._clock.now()
+        kept = {
+            name: KeptManifest(model=name, manifest=Manifest.parse(raw).raw, owner=owner, seen_at=now)
+            for name, raw, owner in newest
+        }
         with self._content.small:
-            self._content.kept[name] = KeptManifest(
-                model=name, manifest=manifest_raw, owner=owner, seen_at=self._clock.now()
-            )
+            self._content.kept.update(kept)
 
     def kept_manifests(self) -> Mapping[ModelName, KeptManifest]:
         """The newest manifest of each model."""

@@ -47,7 +47,7 @@ def generation_of(index: bytes) -> str:
     """The generation that an index says it was made for; empty when it cannot be read."""
     try:
         return msgspec.json.decode(index, type=_Head).annotations.get(_GENERATION, "")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
 
 

@@ -1,6 +1,6 @@
 """The newest manifest of each model, kept within seconds of a change and before its blobs are backed up (G2)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from hashlib import sha256
 
@@ -10,7 +10,7 @@ from modelward.domain.manifest import MAX_BYTES, Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.snapshot import KeptManifest
 from modelward.domain.store import Owner
-from modelward.durable import Folder, locked, put_small, remove
+from modelward.durable import Folder, locked, put_many, remove
 from modelward.ports import Clock
 from modelward.vault.layout import MANIFESTS
 
@@ -25,16 +25,21 @@ class KeptManifests:
     def __init__(self, own: Folder, clock: Clock) -> None:
         self._own, self._clock = own, clock
 
-    def keep(self, name: ModelName, raw: bytes, owner: Owner) -> None:
-        """Keep the manifest in the place of the model's older one; raises BadManifest and StorageError."""
-        Manifest.parse(raw)
-        kept = KeptManifest(model=name, manifest=raw, owner=owner, seen_at=self._clock.now())
+    def keep(self, newest: Iterable[tuple[ModelName, bytes, Owner]]) -> None:
+        """Keep each manifest in the place of its model's older one; raises BadManifest and StorageError."""
+        now = self._clock.now()
+        files = {
+            file_of(name): pretty(
+                KeptManifest(model=name, manifest=Manifest.parse(raw).raw, owner=owner, seen_at=now)
+            ).encode()
+            for name, raw, owner in newest
+        }
         with (
             closing(self._own.sub(MANIFESTS, create=True)) as folder,
             locked(folder, _LOCK, holder="manifests", clock=self._clock, wait=_WAIT),
         ):
             remove(folder, *(left for left in folder.names() if left != _LOCK and not left.endswith(".json")))
-            put_small(folder, folder, file_of(name), pretty(kept).encode())
+            put_many(folder, files)
 
     def all(self) -> Mapping[ModelName, KeptManifest]:
         """Every kept manifest that can be read; a damaged one is none, as if the model had not been seen yet."""

@@ -1,7 +1,7 @@
 """A vault on a local disk, read side: snapshots, what they hold, and whether it is still what was proved."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
@@ -224,9 +224,9 @@ class LocalVault:
         """Every edit, drop, reorder or cut of the audit log, in words."""
         return self._log.faults()
 
-    def keep_manifest(self, name: ModelName, manifest_raw: bytes, owner: Owner) -> None:
-        """Keep the newest manifest of a model; see the port."""
-        KeptManifests(self.layout.own, self.reading.clock).keep(name, manifest_raw, owner)
+    def keep_manifests(self, newest: Iterable[tuple[ModelName, bytes, Owner]]) -> None:
+        """Keep the newest manifests of models; see the port."""
+        KeptManifests(self.layout.own, self.reading.clock).keep(newest)
 
     def kept_manifests(self) -> Mapping[ModelName, KeptManifest]:
         """The newest manifest of each model, as far as they can be read."""
