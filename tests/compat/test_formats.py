@@ -1,17 +1,26 @@
-"""Vaults and bundles that earlier releases wrote stay readable, and those of a later one are refused politely."""
+"""What earlier releases wrote stays readable (vault, bundle, state, settings); a later one's is refused politely."""
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
+from modelward.api.tokens import Tokens
 from modelward.bundles.reader import opened_bundle
-from modelward.domain.errors import BadBundle, VaultNewer
+from modelward.config import FILE_NAME, resolve
+from modelward.domain.errors import BadBundle, JournalNewer, VaultNewer
+from modelward.domain.history import CheckRow, JobRow, Row
 from modelward.domain.name import ModelName
 from modelward.domain.reading import Level
+from modelward.domain.series import Series
 from modelward.domain.snapshot import FORMAT_VERSION
+from modelward.journal.schema import MIGRATIONS
+from modelward.journal.sqlite import open_journal
 from modelward.services.backup import backup
 from modelward.services.import_ import import_bundle
 from modelward.services.restore import restore
@@ -19,6 +28,7 @@ from modelward.services.retention import undelete
 from modelward.services.verify_vault import verify_vault
 from modelward.testing import FakeStore, FrozenClock, fingerprint
 from tests.compat.make import HERE, weights
+from tests.compat.state import KINDS, plain
 from tests.places import BEGIN, Place
 
 FORMATS = sorted(HERE.glob("format-*"))
@@ -107,3 +117,80 @@ def test_a_bundle_of_a_newer_format(tmp_path: Path) -> None:
     (tmp_path / "newer").write_bytes(data)
     with pytest.raises(BadBundle, match="newer Modelward"), opened_bundle(str(tmp_path / "newer")):
         pass
+
+
+STATES = sorted(HERE.glob("state-*"))
+
+
+@pytest.fixture(params=STATES, ids=lambda path: path.name)
+def state(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy of what a guard kept in its state folder, and of its settings file."""
+    return Path(shutil.copytree(request.param, tmp_path / "state"))
+
+
+def said(state: Path) -> Any:  # noqa: ANN401 - JSON is what it is
+    """What the release said that it wrote."""
+    return json.loads((state / "said.json").read_text())
+
+
+def test_there_is_a_state_of_every_journal() -> None:
+    """From the first version to that of this program."""
+    assert [path.name for path in STATES] == [f"state-{number}" for number in range(1, len(MIGRATIONS) + 1)]
+
+
+def test_an_old_journal_is_gone_on_with(state: Path) -> None:
+    """Every row, flip and document is there with all that was said of it; what ran is interrupted; more is kept."""
+    wanted, names = said(state), {kind.__name__: kind for kind in get_args(Row)}
+    opened = open_journal(state, FrozenClock(BEGIN))
+    with closing(opened.journal) as journal:
+        assert opened.set_aside == ""
+        for name, rows in wanted["rows"].items():
+            holds(rows, plain(journal.rows(names[name], BEGIN)[::-1]))
+        holds(wanted["flips"], plain(journal.flips(BEGIN)[::-1]))
+        holds(wanted["documents"], plain({key: journal.get(key, kind) for key, kind in KINDS.items()}))
+        assert journal.interrupt_jobs(BEGIN) == 1
+        assert [job.outcome for job in journal.rows(JobRow, BEGIN)] == ["failed", "interrupted"]
+        assert [point.count for point in journal.series(Series.CHECKS, BEGIN)] == [1, 1]
+        journal.add([CheckRow(at=BEGIN, model="new", healthy=True, recoverable=True, ready=True)])
+        assert len(journal.rows(CheckRow, BEGIN)) == 1 + len(wanted["rows"]["CheckRow"])
+
+
+def holds(wanted: Any, found: Any) -> None:  # noqa: ANN401 - JSON is what it is
+    """Whatever was said is there still; a later release may have added fields."""
+    if isinstance(wanted, dict):
+        assert wanted.keys() <= found.keys()
+        for key, value in wanted.items():
+            holds(value, found[key])
+    elif isinstance(wanted, list):
+        assert len(wanted) == len(found)
+        for one, other in zip(wanted, found, strict=True):
+            holds(one, other)
+    else:
+        assert wanted == found
+
+
+def test_old_tokens_open_the_same_doors(state: Path) -> None:
+    """Who had a token has the same scope with it."""
+    book = Tokens(state, FrozenClock(BEGIN))
+    for scope, secret in said(state)["tokens"].items():
+        found = book.check(secret)
+        assert found is not None
+        assert found.scope == scope
+
+
+def test_old_settings_mean_the_same(state: Path) -> None:
+    """No key of an old settings file is unknown, and none has got another meaning."""
+    flags = {"config": str(state / FILE_NAME)}
+    found = resolve(flags, {}, platform="linux", home=HERE, cwd=HERE).settings
+    holds(said(state)["settings"], plain(found))
+
+
+def test_a_journal_of_a_newer_version(state: Path) -> None:
+    """Refused with what to install, and left as it is."""
+    with closing(sqlite3.connect(state / "journal.db")) as database:
+        database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    before = (state / "journal.db").read_bytes()
+    with pytest.raises(JournalNewer) as caught:
+        open_journal(state, FrozenClock(BEGIN))
+    assert "newer Modelward" in caught.value.next_step
+    assert (state / "journal.db").read_bytes() == before
