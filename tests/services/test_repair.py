@@ -10,7 +10,7 @@ import pytest
 
 from modelward.domain.chunks import Span
 from modelward.domain.digest import Digest
-from modelward.domain.errors import RuntimeUnreachable, SourceFailed, StoreNotAccepted
+from modelward.domain.errors import RuntimeUnreachable, SourceFailed, StoreNotAccepted, WriteFailed
 from modelward.domain.finding import Corrupt, UnstableRead
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import RepairReport
@@ -25,6 +25,7 @@ from modelward.services.restore import restore
 from modelward.services.verify import verify
 from modelward.sources.vault import VaultSource
 from modelward.testing import FakeStore, IdleRuntime, corrupt, fingerprint
+from modelward.vault.local import LocalVault
 from tests.places import Place
 
 CHUNK = 1 << 20
@@ -296,6 +297,61 @@ def test_a_healed_model_is_taken_out_of_memory(place: Place) -> None:
     report = heal(place)
     assert server.unloaded == ["llama3:latest"]
     assert any("memory" in note for note in report.notes)
+
+
+def test_a_name_that_nobody_could_have_is_not_unloaded(place: Place) -> None:
+    """The server says it; it is passed over, and the healed model is unloaded all the same."""
+
+    class Odd(Server):
+        def loaded(self) -> tuple[str, ...]:
+            """One of ours, and something else."""
+            return ("../../etc/passwd", "llama3:latest")
+
+    digest = place.site().store.inventory().models[LLAMA].manifest.digest.hex
+    server = Odd((ServedModel(name="llama3:latest", digest=digest, size=1),))
+    place.runtime = server
+    corrupt.flip_bit(weights_path(place), 9, 1)
+    heal(place)
+    assert server.unloaded == ["llama3:latest"]
+
+
+def test_a_server_that_fails_while_it_is_told_is_said(place: Place) -> None:
+    """The repair stands; that the old bytes may still be served is said, since nobody knows (R3)."""
+
+    class Failing(Server):
+        def unload(self, name: str) -> None:
+            """It goes away in this moment."""
+            raise RuntimeUnreachable("went away", thing=name)
+
+    digest = place.site().store.inventory().models[LLAMA].manifest.digest.hex
+    place.runtime = Failing((ServedModel(name="llama3:latest", digest=digest, size=1),))
+    corrupt.flip_bit(weights_path(place), 9, 1)
+    (note,) = heal(place).notes
+    assert "may still be in the server's memory" in note
+    assert "went away" in note
+
+
+def test_a_template_that_was_replaced_may_need_a_restart(place: Place) -> None:
+    """Servers keep small blobs by the manifest's digest: it is said, and only where a server runs (R3)."""
+    digest = place.site().store.inventory().models[LLAMA].manifest.digest.hex
+    for server in (Server((ServedModel(name="llama3:latest", digest=digest, size=1),)), None):
+        place.runtime = server
+        _spoil_template(place)
+        notes = heal(place).notes
+        assert any("until they are restarted" in note for note in notes) == (server is not None)
+
+
+def test_a_repair_that_the_audit_log_does_not_take_stands(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vault on a read-only disk heals as before; that it cannot be told of is said (A1)."""
+
+    def refuse(_: LocalVault, action: str, **__: object) -> None:
+        raise WriteFailed("read-only file system (EROFS)", thing=action)
+
+    monkeypatch.setattr(LocalVault, "audit", refuse)
+    corrupt.flip_bit(weights_path(place), 9, 1)
+    (note,) = heal(place).notes
+    assert "not in the vault's audit log" in note
+    assert "EROFS" in note
 
 
 def test_a_server_that_reads_another_store_stops_the_repair(place: Place) -> None:

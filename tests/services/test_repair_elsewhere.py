@@ -7,15 +7,20 @@ from pathlib import Path
 import pytest
 
 from modelward.domain.chunks import CHUNK
-from modelward.domain.errors import RuntimeRefused, SourceFailed, StoreNotAccepted
+from modelward.domain.errors import RuntimeRefused, RuntimeUnreachable, SourceFailed, StoreNotAccepted
+from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import RepairReport
 from modelward.domain.plan import PatchBlob, PlaceBlob, PullModel, TrySuspects
 from modelward.domain.reading import Level
+from modelward.domain.receipt import LedgerChange, Receipt
 from modelward.domain.runtime import PullStep
 from modelward.ports import Registry, Source
+from modelward.scan import id_of
 from modelward.services.backup import backup
+from modelward.services.pull import pull
 from modelward.services.repair import repair
+from modelward.services.restore import restore
 from modelward.services.site import Site
 from modelward.services.verify import verify
 from modelward.services.verify_vault import verify_vault
@@ -27,6 +32,7 @@ from modelward.testing import (
     MemoryRegistry,
     MemorySource,
     corrupt,
+    fingerprint,
 )
 from tests.models import pattern
 from tests.places import Place
@@ -220,6 +226,20 @@ def test_a_cut_transfer_is_gone_on_with(place: Place, upstream: MemorySource, *,
     assert list((place.store / ".modelward/incoming").iterdir()) == []
 
 
+def test_a_transfer_may_be_cut_again_and_again(place: Place, upstream: MemorySource) -> None:
+    """Each run goes on where the one before was cut, whole groups of chunks or not, and nothing comes twice."""
+    weights_path(place).unlink()
+    place.threads = 1
+    taken = 0
+    for _ in range(2):
+        cut = Cut(upstream.blobs.values())
+        cut.alive = 2 * CHUNK
+        assert repair(site_with(place, cut), ()).exit_code == 1
+        taken += cut.taken
+    heal(site_with(place, upstream))
+    assert taken + upstream.taken == len(WEIGHTS)
+
+
 def test_what_was_kept_and_rotted_is_fetched_again(place: Place, upstream: MemorySource) -> None:
     """The log of a kept file is believed only where the bytes still agree with it (W3)."""
     weights_path(place).unlink()
@@ -247,9 +267,15 @@ def test_lies_that_were_kept_do_not_stay(place: Place, upstream: MemorySource) -
 class Pulling(IdleRuntime):
     """Downloads like Ollama: what stands under a blob's name is not looked at."""
 
-    def __init__(self, store: Path, blobs: MemorySource, *, error: str = "") -> None:
-        self.store, self.blobs, self.error = store, blobs, error
+    def __init__(self, store: Path, blobs: MemorySource, *, error: str = "", up: bool = True) -> None:
+        self.store, self.blobs, self.error, self.up = store, blobs, error, up
         self.pulled: list[str] = []
+
+    def version(self) -> str:
+        """Its version, where it answers."""
+        if not self.up:
+            raise RuntimeUnreachable("down")
+        return super().version()
 
     def pull(self, name: str, *, insecure: bool = False) -> Iterator[PullStep]:
         """Bring the blobs that are not there."""
@@ -295,6 +321,8 @@ def test_the_runtime_takes_over_when_a_source_fails_midway(place: Place, upstrea
     liar = FaultySource(upstream, [Fault.VANISH])
     report = repair(site_with(place, liar), ())
     assert [action.step for action in report.actions] == ["PlaceBlob", "PullModel"]
+    assert report.actions[0].error
+    assert report.exit_code == 0, "what the last way healed is no failure"
     assert verify(place.site(make_vault=False), (), Level.FULL).exit_code == 0
 
 
@@ -306,6 +334,106 @@ def test_a_moved_tag_is_not_pulled(place: Place, upstream: MemorySource) -> None
     corrupt.flip_bit(weights_path(place), 9, 1)
     report = repair(site_with(place, registry=MemoryRegistry({"llama3": raw + b"\n"})), ())
     assert (report.exit_code, runtime.pulled) == (3, [])
+
+
+def test_a_registry_that_cannot_be_asked_keeps_nobody_from_pulling(place: Place, upstream: MemorySource) -> None:
+    """It says nothing of the tag: the download is tried, and what it brings is proved (R4)."""
+    runtime = Pulling(place.store, upstream)
+    place.runtime = runtime
+    corrupt.flip_bit(weights_path(place), 9, 1)
+    heal(site_with(place, registry=MemoryRegistry({})))
+    assert runtime.pulled == ["llama3:latest"]
+
+
+def test_a_runtime_that_does_not_answer_is_no_source(place: Place, upstream: MemorySource) -> None:
+    """Nothing is moved out of its name for it; the damage is beyond repair for now."""
+    runtime = Pulling(place.store, upstream, up=False)
+    place.runtime = runtime
+    corrupt.flip_bit(weights_path(place), 9, 1)
+    before = fingerprint(place.store / "blobs")
+    assert repair(site_with(place), ()).exit_code == 3
+    assert (runtime.pulled, fingerprint(place.store / "blobs")) == ([], before)
+
+
+def test_a_tag_that_moves_under_the_download_is_said(place: Place, upstream: MemorySource) -> None:
+    """The runtime has taken another version by then: an error that names it, and no word of success (R4)."""
+    manifest = place.store / "manifests/registry.ollama.ai/library/llama3/latest"
+
+    class Moving(Pulling):
+        """Brings the version that the tag names now."""
+
+        def pull(self, name: str, *, insecure: bool = False) -> Iterator[PullStep]:
+            """And its manifest."""
+            yield from super().pull(name, insecure=insecure)
+            manifest.write_bytes(manifest.read_bytes() + b"\n")
+
+    place.runtime = Moving(place.store, upstream)
+    corrupt.flip_bit(weights_path(place), 9, 1)
+    report = repair(site_with(place), ())
+    assert report.exit_code != 0
+    assert "another version now" in report.actions[0].error
+
+
+def test_a_download_of_bad_bytes_is_no_success(place: Place, upstream: MemorySource) -> None:
+    """Whatever the runtime says, the file is read to its end before it counts (W3)."""
+    (blob,) = [blob for blob, data in upstream.blobs.items() if data == WEIGHTS]
+    upstream.blobs[blob] = WEIGHTS[:-1] + b"?"
+    place.runtime = Pulling(place.store, upstream)
+    corrupt.flip_bit(weights_path(place), 9, 1)
+    report = repair(site_with(place), ())
+    assert report.exit_code != 0
+    assert "says success, and the file is bad" in report.actions[0].error
+
+
+def test_upstreams_tag_is_asked_for_once_a_model(place: Place, upstream: MemorySource) -> None:
+    """Two blobs whose source fails midway: the runtime brings both, and the registry is asked once for the plan."""
+
+    class Counting(MemoryRegistry):
+        """Counts who asks."""
+
+        asked = 0
+
+        def manifest(self, name: ModelName) -> Manifest:
+            """The manifest."""
+            Counting.asked += 1
+            return super().manifest(name)
+
+    raw = (place.store / "manifests/registry.ollama.ai/library/llama3/latest").read_bytes()
+    place.runtime = Pulling(place.store, upstream)
+    for path in place.store.glob("blobs/*"):
+        corrupt.flip_bit(path, 0, 1)
+    failing = FaultySource(upstream, [Fault.ERROR] * 100)
+    report = repair(site_with(place, failing, registry=Counting({"llama3": raw})), ())
+    assert [action.step for action in report.actions].count("PullModel") > 1
+    assert Counting.asked == 1
+    assert verify(place.site(make_vault=False), (), Level.FULL).exit_code == 0
+
+
+def test_a_pull_has_the_runtime_as_its_last_source(place: Place, upstream: MemorySource) -> None:
+    """The registry has the manifest and gives no blob: the plan names the runtime, and is carried out so (R4)."""
+    runtime = Pulling(place.store, upstream)
+    place.runtime = runtime
+    corrupt.flip_bit(weights_path(place), 9, 1)
+    raw = (place.store / "manifests/registry.ollama.ai/library/llama3/latest").read_bytes()
+    report = pull(site_with(place, registry=MemoryRegistry({"llama3": raw})), LLAMA)
+    assert isinstance(step_of(report), PullModel)
+    assert (report.exit_code, runtime.pulled) == (0, ["llama3:latest"]), report
+    assert weights_path(place).read_bytes() == WEIGHTS
+
+
+def test_a_restore_has_the_runtime_as_its_last_source(place: Place, upstream: MemorySource) -> None:
+    """The vault vouches for a copy that rotted unseen, at the place that the store lost: the runtime is asked (R4)."""
+    backup(place.site(), ())
+    copy = max((place.vault / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    for path in (copy, weights_path(place)):
+        corrupt.flip_bit(path, 9, 1)
+    unseen = Receipt(id_of(copy.stat()), int(place.clock.now().timestamp()))
+    place.site().ledgers.update("vault", LedgerChange(proved={copy.name: unseen}))
+    place.runtime = Pulling(place.store, upstream)
+    report = restore(place.site(), LLAMA)
+    assert [action.step for action in report.actions] == ["PatchBlob", "PullModel"]
+    assert report.exit_code == 0
+    assert weights_path(place).read_bytes() == WEIGHTS
 
 
 def test_a_store_that_is_not_the_recorded_one_is_left_alone(place: Place, upstream: MemorySource) -> None:

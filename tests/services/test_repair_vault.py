@@ -7,13 +7,17 @@ from pathlib import Path
 import pytest
 
 from modelward.domain.chunks import CHUNK
+from modelward.domain.digest import Digest
+from modelward.domain.errors import RegistryUnreachable, SourceFailed
+from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import RepairReport
 from modelward.domain.reading import Level
 from modelward.services.backup import backup
+from modelward.services.derive import Derived
 from modelward.services.repair_vault import repair_vault
 from modelward.services.verify_vault import verify_vault
-from modelward.testing import FakeStore, MemorySource, corrupt, fingerprint
+from modelward.testing import FakeStore, MemoryRegistry, MemorySource, corrupt, fingerprint
 from tests.models import pattern
 from tests.places import Place
 
@@ -160,3 +164,90 @@ def test_rot_behind_a_lost_wrapper_is_found_in_the_same_run(place: Place) -> Non
     corrupt.zero(copy_of(place), CHUNK, 4096)
     heal(place)
     assert copy_of(place).read_bytes() == WEIGHTS
+
+
+# Where small objects are made of.
+
+
+def manifest_paths(place: Place) -> tuple[Path, Path]:
+    """The manifest as an object of the vault, and as the store serves it."""
+    snapshot = place.site().the_vault().snapshots()[0]
+    return place.vault / "blobs/sha256" / snapshot.manifest.hex, FakeStore(place.store).manifest_path("llama3")
+
+
+class Silent(MemoryRegistry):
+    """A registry that does not answer."""
+
+    def manifest(self, name: ModelName) -> Manifest:
+        """It does not."""
+        raise RegistryUnreachable("no answer", thing=name.short)
+
+
+@pytest.mark.parametrize("upstream", ["has it", "moved on", "is silent", "is not to be asked"])
+def test_a_manifest_that_vault_and_store_lost_comes_from_upstream(place: Place, upstream: str) -> None:
+    """The tag is asked for, and only the very bytes that the record names are taken (R2, R4)."""
+    kept, served = manifest_paths(place)
+    raw = served.read_bytes()
+    kept.unlink()
+    served.unlink()
+    registry = {
+        "has it": MemoryRegistry({"llama3": raw}),
+        "moved on": MemoryRegistry({"llama3": raw + b"\n"}),
+        "is silent": Silent({}),
+        "is not to be asked": None,
+    }[upstream]
+    report = repair_vault(replace(place.site(), registry=registry), ())
+    assert (report.exit_code == 0, kept.exists()) == ((True, True) if upstream == "has it" else (False, False))
+    assert upstream != "has it" or kept.read_bytes() == raw
+
+
+def chunk_lists_of(place: Place) -> list[Path]:
+    """The chunk lists, as objects of the vault."""
+    vault = place.site().the_vault()
+    content = vault.content(vault.snapshots()[0])
+    return [place.vault / "blobs/sha256" / item.digest.hex for item in content.wrapper.chunk_lists.values()]
+
+
+def test_a_chunk_list_is_made_of_the_first_copy_that_is_right(place: Place) -> None:
+    """The vault's own copy is gone or wrong: the store's has the blob's SHA-256, and that proves the list (R2)."""
+    for damage in (Path.unlink, lambda path: corrupt.flip_bit(path, 9, 1)):
+        (listed,) = chunk_lists_of(place)
+        good = listed.read_bytes()
+        listed.unlink()
+        damage(copy_of(place))
+        heal(place)
+        assert listed.read_bytes() == good
+
+
+def test_a_chunk_list_that_nothing_proves_is_not_made(place: Place) -> None:
+    """No copy of the blob is right any more: the list stays lost, the blob stays as it is, and both are said."""
+    (listed,) = chunk_lists_of(place)
+    listed.unlink()
+    corrupt.flip_bit(copy_of(place), 9, 1)
+    corrupt.flip_bit(largest(place.store / "blobs"), 9, 1)
+    before = copy_of(place).read_bytes()
+    report = repair_vault(place.site(), ())
+    assert report.exit_code == 3
+    assert [getattr(left.finding, "blob", Digest("00" * 32)).hex for left in report.unhealed] == [listed.name]
+    assert "no source gave good bytes" in report.actions[0].error
+    assert (listed.exists(), copy_of(place).read_bytes()) == (False, before)
+
+
+def test_of_several_chunk_lists_only_the_lost_one_is_made(tmp_path: Path) -> None:
+    """The others are taken as the vault has them; the wrapper that names them all follows."""
+    place = Place(tmp_path)
+    store = FakeStore(place.store)
+    store.add_model("llava", [WEIGHTS, pattern(2 * CHUNK + 1, 7)], media_types=["model", "projector"])
+    backup(place.site(), ())
+    place.clock.advance(minutes=1)
+    lost, other = chunk_lists_of(place)
+    good, inode = lost.read_bytes(), other.stat().st_ino
+    lost.unlink()
+    heal(place)
+    assert (lost.read_bytes(), other.stat().st_ino) == (good, inode)
+
+
+def test_what_was_not_made_anew_is_not_given() -> None:
+    """A source that is asked for what it does not have says so (R2)."""
+    with pytest.raises(SourceFailed, match="not made"):
+        Derived({}).read(Digest("ab" * 32), 0, memoryview(bytearray(1)))

@@ -50,7 +50,7 @@ class BackupReport(msgspec.Struct, frozen=True, kw_only=True):
 class Action(msgspec.Struct, frozen=True, kw_only=True):
     """One step carried out: what, on which blob or manifest, from where, with how many bytes.
 
-    ``error`` says why it failed, ``code`` is the exit code of that error.
+    ``error`` says why it failed, ``code`` is the exit code of that error; 0 where the next step did its work.
     """
 
     step: str
@@ -88,7 +88,7 @@ class RepairReport(msgspec.Struct, frozen=True, kw_only=True):
         if self.unhealed or any(action.code == errors.EXIT_NOT_REPAIRABLE for action in self.actions):
             return errors.EXIT_NOT_REPAIRABLE
         # A source that had the bytes and failed may give them the next time.
-        return errors.EXIT_DAMAGE if any(action.error for action in self.actions) else exit_code(self.models)
+        return errors.EXIT_DAMAGE if any(action.code for action in self.actions) else exit_code(self.models)
 
 
 class ViaReport(msgspec.Struct, frozen=True, kw_only=True):

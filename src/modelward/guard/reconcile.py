@@ -204,7 +204,7 @@ def _weight(line: ModelStatus) -> int:
 
 def _why(report: RepairReport) -> str:
     """Why a repair did not help; empty when it did."""
-    errors = [action.error for action in report.actions if action.error]
+    errors = [action.error for action in report.actions if action.code]
     unhealed = [f"{item.model.short}: {item.reason}" for item in report.unhealed]
     left = [describe(x) for verdict in report.models if verdict.healthy is False for x in verdict.findings if x.damage]
     return next(iter((*unhealed, *errors, *left)), "")

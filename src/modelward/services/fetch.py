@@ -69,36 +69,39 @@ class Fetcher:
     def _turns(self, chunk_list: ChunkList, parts: Sequence[Part]) -> Iterator[tuple[Source, set[int] | None]]:
         """Who is asked for which chunks (None: for all that are left): as planned, then everybody in order."""
         by_name = {source.name: source for source in self._sources}
-        for part in parts:
-            if part.source in by_name:
-                yield by_name[part.source], set(indices_of(part.spans))
+        for part in [part for part in parts if part.source in by_name]:
+            yield by_name[part.source], set(indices_of(part.spans))
         for source, bad in self._offering(chunk_list.blob, chunk_list.size):
             yield source, set(range(len(chunk_list))) - set(indices_of(bad)) if bad else None
 
     def whole(self, blob: Digest, size: int, stage: Stage) -> tuple[StagedFile, int, str]:
         """Copy a blob that has no chunk list; its SHA-256 decides. Returns the staged file, bytes and source."""
         lied = list[bool]()
-        for source, bad in self._offering(blob, size):
-            if bad:
-                continue
-            for _ in range(2):  # once with what an earlier run brought, and, where that was wrong, once without
-                staged = stage(None if source.local else blob)
-                resumed = bool(staged.have)
-                try:
-                    feed = Feed(source, blob)
-                    group = 1 if source.local else GROUP
-                    if self._proved(have_first(feed, kept(staged)), blob, size, staged, group=group):
-                        return staged, feed.moved, source.name
-                    if not feed.failed:
-                        staged.drop()
-                except BaseException:
-                    staged.discard()
-                    raise
-                staged.discard()
-                if feed.failed or not resumed:
-                    break
+        for source in [source for source, bad in self._offering(blob, size) if not bad]:
+            feed, staged = self._from_one(source, blob, size, stage)
+            if staged is not None:
+                return staged, feed.moved, source.name
             lied.append(self._failed(source, blob, feed))
         raise nobody(blob, lied)
+
+    def _from_one(
+        self, source: Source, blob: Digest, size: int, stage: Stage, *, again: bool = True
+    ) -> tuple["Feed", StagedFile | None]:
+        """One source's bytes, proved, or None: with what an earlier run brought, and where that was wrong without."""
+        staged, feed = stage(None if source.local else blob), Feed(source, blob)
+        resumed, group = bool(staged.have), 1 if source.local else GROUP
+        try:
+            if self._proved(have_first(feed, kept(staged)), blob, size, staged, group=group):
+                return feed, staged
+            if not feed.failed:
+                staged.drop()
+        except BaseException:
+            staged.discard()
+            raise
+        staged.discard()
+        if resumed and again and not feed.failed:
+            return self._from_one(source, blob, size, stage, again=False)
+        return feed, None
 
     def suspects(
         self, blob: Digest, size: int, spans: Sequence[Span], local: Fill, stage: Stage

@@ -180,7 +180,7 @@ class _Gate:
         )
         self._healed.actions += report.actions
         self._healed.notes += report.notes
-        return next(((action.error, action.code) for action in report.actions if action.error), None)
+        return next(((action.error, action.code) for action in report.actions if action.code), None)
 
     # Tell.
 

@@ -86,12 +86,18 @@ class Healer:
     def _model(self, model: ModelPlan) -> list[Action]:
         actions: list[Action] = []
         for step in model.steps:
-            actions.append(self._step(model.model, step))
-            if actions[-1].error and (instead := self._instead(model.model, step)):
-                actions.append(self._step(model.model, instead))
+            actions += self._with_last_way(model.model, step)
             if actions[-1].error:
                 break
         return actions
+
+    def _with_last_way(self, model: ModelName, step: Step) -> list[Action]:
+        """The step, and where it failed what is tried instead; when that helped, the failure does not count."""
+        action = self._step(model, step)
+        if not action.error or (instead := self._instead(model, step)) is None:
+            return [action]
+        second = self._step(model, instead)
+        return [action if second.error else msgspec.structs.replace(action, code=0), second]
 
     def _instead(self, model: ModelName, step: Step) -> PullModel | None:
         """The last way (R4): where every source failed on a blob, the runtime may still be able to download it."""
@@ -111,7 +117,9 @@ class Healer:
         except ModelwardError as problem:
             error, code = str(problem), problem.exit_code
         seconds = round(self._site.clock.monotonic() - began, 3)
-        self._site.progress.say("step", model=str(model), step=type(step).__name__, bytes=moved, error=error)
+        self._site.progress.say(
+            "step", model=str(model), step=type(step).__name__, bytes=moved, seconds=seconds, error=error
+        )
         return Action(
             step=type(step).__name__,
             model=model,
@@ -145,7 +153,7 @@ class Healer:
                 self._require_blobs(content.manifest)
                 self._writer.put_manifest(step.model, content.manifest.raw, content.owner)
                 return step.bytes, step.source
-            case FixOwner():
+            case _:
                 self._writer.fix_owner(step.blob, Owner(*step.owner))
                 return 0, step.source
 

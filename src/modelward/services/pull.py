@@ -14,7 +14,7 @@ from modelward.services.backup import backup
 from modelward.services.expect import Expected
 from modelward.services.heal import Content
 from modelward.services.identity import require_known, store_findings
-from modelward.services.repair import finish, plan_for
+from modelward.services.repair import finish, plan_for, puller_of
 from modelward.services.restore import look
 from modelward.services.site import Site
 
@@ -44,7 +44,17 @@ def pull(
         require_known(doubts, accepted=accepted or dry_run, named=True)
         notes = (*notes, *_make_ready(site, name, plan, moved=present is not None and not same, dry_run=dry_run))
     contents = {name: Content(manifest=manifest, owner=None)}
-    return finish(site, plan, contents, (name,), began=began, dry_run=dry_run, verb="pull", notes=notes)
+    return finish(
+        site,
+        plan,
+        contents,
+        (name,),
+        began=began,
+        dry_run=dry_run,
+        puller=puller_of(site, [model]),
+        verb="pull",
+        notes=notes,
+    )
 
 
 def _choose(site: Site, name: ModelName, *, accept_moved: bool) -> tuple[Manifest, str, tuple[str, ...]]:

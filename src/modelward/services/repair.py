@@ -161,9 +161,9 @@ def finish(  # noqa: PLR0913 - what repair and restore share from the plan on
     *,
     began: float,
     dry_run: bool,
+    puller: Puller,
     verb: str = "repair",
     notes: tuple[str, ...] = (),
-    puller: Puller | None = None,
 ) -> RepairReport:
     """Carry out the plan, take healed models out of the runtime's memory, prove again, keep the audit."""
     actions: list[Action] = []
@@ -192,7 +192,7 @@ def _verdicts(site: Site, names: tuple[ModelName, ...]) -> tuple[Verdict, ...]:
         return ()
 
 
-def _carry_out(site: Site, plan: Plan, contents: dict[ModelName, Content], puller: Puller | None) -> list[Action]:
+def _carry_out(site: Site, plan: Plan, contents: dict[ModelName, Content], puller: Puller) -> list[Action]:
     with site.store.writing() as writer:
         bench = StoreBench(site.store, writer)
         healer = Healer(site, bench, plan, writer=writer, contents=contents, puller=puller)

@@ -105,9 +105,8 @@ def _sized(finding: BlobDamage, derived: Derived) -> Finding:
 def _wanted(needs: Iterable[Need]) -> list[Wanted]:
     models: dict[tuple[Digest, int], list[ModelName]] = {}
     for need in needs:
-        for finding in need.findings:
-            if isinstance(finding, BlobDamage):
-                models.setdefault((finding.blob, finding.size), []).append(need.model)
+        for finding in [finding for finding in need.findings if isinstance(finding, BlobDamage)]:
+            models.setdefault((finding.blob, finding.size), []).append(need.model)
     return [Wanted(blob, size, tuple(dict.fromkeys(names))) for (blob, size), names in models.items()]
 
 

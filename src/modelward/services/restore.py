@@ -13,7 +13,7 @@ from modelward.services.expect import Expected
 from modelward.services.heal import Content
 from modelward.services.identity import require_known, store_findings
 from modelward.services.inspect import Inspection, Inspector, Shelf, whole_tasks
-from modelward.services.repair import finish, plan_for
+from modelward.services.repair import finish, plan_for, puller_of
 from modelward.services.site import Site
 from modelward.services.verify import sizes_of
 from modelward.services.verify_vault import inspect_vault
@@ -44,7 +44,17 @@ def restore(
     if plan.models:
         require_known(doubts, accepted=accepted or dry_run, named=True)
     contents = {name: Content(manifest=manifest, owner=snapshot.owner)}
-    report = finish(site, plan, contents, (name,), began=began, dry_run=dry_run, verb="restore", notes=notes)
+    report = finish(
+        site,
+        plan,
+        contents,
+        (name,),
+        began=began,
+        dry_run=dry_run,
+        puller=puller_of(site, [model]),
+        verb="restore",
+        notes=notes,
+    )
     if report.exit_code == EXIT_OK and not dry_run:
         return msgspec.structs.replace(report, notes=(*report.notes, *_make_newest(site, snapshot)))
     return report
