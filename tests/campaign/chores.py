@@ -1,6 +1,7 @@
 """Chores for whole processes that no verb does by itself: they run in a fork, in the place of the program."""
 
 import os
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,17 @@ def journal() -> None:
         _one(opened.journal, f"{os.getpid()}-{number}")
     opened.journal.compact(_now())
     opened.journal.close()
+
+
+def folders() -> None:
+    """Six folders, one after the other, every second one in a thread of its own."""
+    for number in range(6):
+        if number % 2:
+            thread = threading.Thread(target=Path(f"folder{number}").mkdir)
+            thread.start()
+            thread.join()
+        else:
+            Path(f"folder{number}").mkdir()
 
 
 def _one(journal: SqliteJournal, name: str) -> None:
@@ -44,4 +56,4 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-CHORES: dict[str, Callable[[], None]] = {"@journal": journal}
+CHORES: dict[str, Callable[[], None]] = {"@journal": journal, "@folders": folders}

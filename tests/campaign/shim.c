@@ -1,6 +1,6 @@
 /* Faults at the n-th call of a kind under a path, for a whole process: loaded with LD_PRELOAD.
  * SHIM_UNDER: absolute path prefix. SHIM_KIND: write, sync, name, create, open or read. SHIM_AT: 0 only counts.
- * SHIM_DO: an errno as a number, "short" or "flip". SHIM_STICKY: from then on. SHIM_LOG: where the count is written. */
+ * SHIM_DO: an errno as a number, "short" or "flip". SHIM_STICKY: from then on. SHIM_LOG: where the counts are written. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -13,7 +13,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static long count;
+static const char *const KINDS[] = {"write", "sync", "name", "create", "open", "read"};
+enum { KINDS_THERE_ARE = sizeof KINDS / sizeof *KINDS };
+static long counts[KINDS_THERE_ARE];
 
 static int below(const char *path) {
   const char *under = getenv("SHIM_UNDER");
@@ -35,9 +37,10 @@ static int at_below(int fd, const char *path) {
 
 static int strikes(const char *kind) {
   const char *wanted = getenv("SHIM_KIND"), *at = getenv("SHIM_AT");
-  if (!wanted || strcmp(wanted, kind)) return 0;
-  long now = __sync_add_and_fetch(&count, 1), when = at ? atol(at) : 0;
-  return when && (now == when || (getenv("SHIM_STICKY") && now > when));
+  long now = 0, when = at ? atol(at) : 0;
+  for (int i = 0; i < KINDS_THERE_ARE; i++)
+    if (!strcmp(KINDS[i], kind)) now = __sync_add_and_fetch(&counts[i], 1);
+  return wanted && !strcmp(wanted, kind) && when && (now == when || (getenv("SHIM_STICKY") && now > when));
 }
 
 static const char *deed(void) {
@@ -141,7 +144,7 @@ __attribute__((destructor)) static void told(void) {
   if (!log) return;
   FILE *file = fopen(log, "w");
   if (file) {
-    fprintf(file, "%ld", count);
+    for (int i = 0; i < KINDS_THERE_ARE; i++) fprintf(file, "%s %ld\n", KINDS[i], counts[i]);
     fclose(file);
   }
 }

@@ -40,7 +40,9 @@ _IOCTL, _FICLONE = 16, 0x40049409
 _SYSCALL, _SEIZE, _INTERRUPT, _INFO = 24, 0x4206, 0x4207, 0x420E
 _OPTIONS = 0x1 | 0x8 | 0x100000  # mark stops at system calls, follow new threads, kill all when the tracer ends
 _ENTRY = 1
+_HERE = 0xFFFFFF9C  # AT_FDCWD: the path that follows begins in the working folder
 _WALL = 0x40000000
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _CALL = struct.Struct("<B3xIQQQ6Q")
 _ANSWERS = 300.0
 
@@ -188,11 +190,17 @@ class Tracer:
             self.calls.append(call)
 
     def _named(self, number: int, arguments: list[int]) -> tuple[str, str]:
-        """Its name and the file or folder that it is about, as far as a descriptor tells."""
+        """Its name and the file or folder that it is about: by a descriptor, or by a path."""
         name = MUTATING.get(number, "ioctl" if number == _IOCTL else "open")
         with suppress(OSError):
             return name, str(Path(f"/proc/{self.pid}/fd/{arguments[0]}").readlink())
-        return name, ""
+        return name, self._text(arguments[1] if arguments[0] & 0xFFFFFFFF == _HERE else arguments[0])
+
+    def _text(self, address: int) -> str:
+        with suppress(OSError, OverflowError), Path(f"/proc/{self.pid}/mem").open("rb", 0) as memory:
+            memory.seek(address)
+            return memory.read(200).partition(b"\0")[0].decode(errors="replace")
+        return ""
 
 
 def _mutates(number: int, arguments: list[int]) -> bool:
@@ -209,10 +217,12 @@ def main() -> None:
     for line in sys.stdin:
         task = json.loads(line)
         come, go = os.pipe()
+        outputs = [os.open(said.with_suffix(ending), _NEW, 0o600) for ending in (".out", ".err")]
         pid = os.fork()
         if not pid:
-            _run(task, said, come)
-        os.close(come)
+            _run(task, outputs, come)
+        for fd in (come, *outputs):
+            os.close(fd)
         print(json.dumps(_watch(pid, go, task["at"])), flush=True)
 
 
@@ -238,12 +248,14 @@ def _watch(pid: int, go: int, at: int | None) -> dict[str, object]:
     return {"code": tracer.follow(), "struck": tracer.struck, "calls": tracer.calls}
 
 
-def _run(task: dict[str, Any], said: Path, come: int) -> NoReturn:
-    """What the fork does: it becomes the program, as far as the program can see."""
-    for fd, ending in ((1, ".out"), (2, ".err")):
-        out = os.open(said.with_suffix(ending), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.dup2(out, fd)
-        os.close(out)
+def _run(task: dict[str, Any], outputs: list[int], come: int) -> NoReturn:
+    """What the fork does: it becomes the program, as far as the program can see. It may be followed from any moment on.
+
+    So nothing here is a call that counts.
+    """
+    for fd, output in enumerate(outputs, 1):
+        os.dup2(output, fd)
+        os.close(output)
     sys.dont_write_bytecode = True  # what is left to import is no deed of the program
     whole = task["at"] is not None or "LD_PRELOAD" in os.environ
     os.environ.clear()

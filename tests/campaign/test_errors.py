@@ -137,7 +137,7 @@ class Below:
     def __init__(self, base: Path, shim: Path) -> None:
         self._base, self._shim = base, shim
         self._stages: dict[str, Stage] = {}
-        self._counts: dict[tuple[str, str], int] = {}
+        self._counts: dict[str, dict[str, int]] = {}
 
     @contextmanager
     def at_work(self) -> Iterator["Below"]:
@@ -153,11 +153,12 @@ class Below:
 
     def count(self, name: str, kind: str) -> int:
         """How many calls of the kind the verb makes."""
-        if (name, kind) not in self._counts:
+        if name not in self._counts:
             play = self.stage(name).play()
             self.shimmed(play, Fault(kind))
-            self._counts[name, kind] = int((play.base / "count").read_text())
-        return self._counts[name, kind]
+            lines = (line.split() for line in (play.base / "counts").read_text().splitlines())
+            self._counts[name] = {word: int(count) for word, count in lines}
+        return self._counts[name][kind]
 
     def shimmed(self, play: Play, fault: "Fault") -> int:
         """The exit code of the verb with this fault; a traceback fails."""
@@ -202,7 +203,7 @@ class Fault:
             "SHIM_KIND": self.kind,
             "SHIM_DO": self.deed,
             "SHIM_AT": str(self.at),
-            "SHIM_LOG": "" if self.at else str(base / "count"),
+            "SHIM_LOG": "" if self.at else str(base / "counts"),
             **({"SHIM_STICKY": "1"} if self.sticky else {}),
         }
 
