@@ -14,6 +14,7 @@ _LOOK_MS = 5_000  # how often to see whether the folder that is watched is still
 _GATHER_MS, _STEP_MS = 100, 25
 _OWN = ".modelward"
 _RETRY_SECONDS = 5.0
+_UNKNOWN_SECONDS = 0.1  # until the first look has found the store
 
 
 class Heard(Protocol):
@@ -40,7 +41,7 @@ class Watcher:
             if path and os.path.isdir(path):  # noqa: PTH112 - a question, no path to go on with
                 self._watch(path)
             self.watching.clear()
-            self._stop.wait(_RETRY_SECONDS if not path else 1.0)
+            self._stop.wait(1.0 if path else _UNKNOWN_SECONDS)
 
     def _watch(self, path: str) -> None:
         before = _identity(path)
