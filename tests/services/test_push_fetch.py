@@ -368,7 +368,9 @@ def test_no_network_leaves_the_vault_free(other: Place, registry: FakeRegistry) 
     assert fetch(other.site(), registry, THERE).outcome == "stored"
 
 
-def test_both_ways_are_in_the_audit_log(place: Place, other: Place, registry: FakeRegistry) -> None:
+def test_both_ways_are_in_the_audit_log(
+    place: Place, other: Place, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was sent or fetched, whose version, where to or from, and the error of what failed (A1)."""
     fetch(other.site(), registry, THERE)
     pushed = show_audit(place.site(), AuditFilter(action="push")).entries[-1]
@@ -383,7 +385,7 @@ def test_both_ways_are_in_the_audit_log(place: Place, other: Place, registry: Fa
         raise RegistryUnreachable("gone")
 
     registry.blobs.clear()
-    registry.upload_blob = broken  # type: ignore[method-assign]
+    monkeypatch.setattr(registry, "upload_blob", broken)
     with pytest.raises(RegistryUnreachable):
         push(place.site(), registry, LLAMA, "", THERE)
     assert "gone" in show_audit(place.site(), AuditFilter(action="push")).entries[-1].outcome
