@@ -23,6 +23,7 @@ PARTS = {
     "backup_overdue": "Limits that raise an alert",
     "probe": "Probes",
     "alert_urls": "Alerts",
+    "otlp_endpoint": "OpenTelemetry",
     "log_folder": "Logs of the guard",
     "listen": "API and dashboard",
 }

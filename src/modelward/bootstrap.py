@@ -20,7 +20,7 @@ from modelward.domain.retention import Policy
 from modelward.domain.timetable import Timetable
 from modelward.domain.units import parse_duration
 from modelward.durable import Folder, scratch
-from modelward.ports import Clock, Deadman, Journal, Notifier, OciRegistry, Progress, Source
+from modelward.ports import Clock, Collector, Deadman, Journal, Notifier, OciRegistry, Progress, Source
 from modelward.registry.client import RegistryClient
 from modelward.runtimes.host import parse_host, route_to
 from modelward.runtimes.ollama import OllamaRuntime
@@ -369,6 +369,17 @@ def deadman(settings: config.Settings) -> Deadman | None:
     from modelward.notify.deadman import DeadmanPing
 
     return DeadmanPing(settings.deadman_url, environ=os.environ) if settings.deadman_url else None
+
+
+def collector(settings: config.Settings) -> Collector | None:
+    """Where spans and metrics are told, if the settings name a place; raises BadSetting, MissingExtra."""
+    if not settings.otlp_endpoint:
+        return None
+    from modelward.notify import secret_file
+    from modelward.notify.otlp import OtlpCollector, headers_of
+
+    lines = (*settings.otlp_headers, *secret_file.lines(settings.otlp_headers_file, "otlp_headers_file"))
+    return OtlpCollector(settings.otlp_endpoint, headers_of(lines, "otlp_headers"), os.environ)
 
 
 @contextmanager

@@ -15,9 +15,21 @@ from modelward.domain.name import ModelName
 from modelward.domain.units import parse_bytes, parse_duration
 
 PREFIX = "MODELWARD_"
-_PATHS = ("store", "vault", "state", "log_folder", "alert_urls_file", "webhook_secret_file", "tls_cert", "tls_key")
+_PATHS = (
+    "store",
+    "vault",
+    "state",
+    "log_folder",
+    "alert_urls_file",
+    "webhook_secret_file",
+    "tls_cert",
+    "tls_key",
+    "otlp_headers_file",
+)
 FILE_NAME = "modelward.toml"
-_LISTS = frozenset({"models", "siblings", "mirrors", "plain_http", "policies", "alert_urls", "allowed_hosts"})
+_LISTS = frozenset(
+    {"models", "siblings", "mirrors", "plain_http", "policies", "alert_urls", "allowed_hosts", "otlp_headers"}
+)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +90,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     quiet_hours: str
     deadman_url: str
     deadman_interval: timedelta
+    otlp_endpoint: str
+    otlp_headers: tuple[str, ...]
+    otlp_headers_file: str
+    otlp_interval: timedelta
     log_folder: str
     log_size: int
     log_files: int
@@ -229,6 +245,18 @@ GUARD_SETTINGS = (
         secret=True,
     ),
     Setting(name="deadman_interval", help="how often to fetch it", default="5m", parse=read.period),
+    Setting(
+        name="otlp_endpoint",
+        help="a collector of OpenTelemetry to send spans and metrics to, without /v1/traces; empty: nothing is sent;"
+        " needs the extra otlp",
+        default="",
+        parse=read.text,
+    ),
+    Setting(
+        name="otlp_headers", help="headers for it: name=value, by comma", default="", parse=read.listed, secret=True
+    ),
+    Setting(name="otlp_headers_file", help="a file with one such header a line", default="", parse=read.text),
+    Setting(name="otlp_interval", help="how often to send", default="60s", parse=read.period),
     Setting(name="log_folder", help="where the logs go; empty: below state", default="", parse=read.text),
     Setting(name="log_size", help="size at which a log is rotated", default="100MB", parse=parse_bytes),
     Setting(name="log_files", help="rotated logs to keep", default="10", parse=read.whole),

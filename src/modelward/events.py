@@ -25,6 +25,8 @@ EVENTS: Final = {
     "manifest_not_kept": "a changed manifest could not be copied into the vault",
     "flip": "something went bad, or is good again",
     "probe": "a served model was asked for a token",
+    "telemetry_failed": "the collector did not take spans or metrics; told once until it does again",
+    "telemetry_back": "the collector takes spans and metrics again (what was lost meanwhile)",
     "brake_released": "a person let the brake go: the guard heals alone again",
     "lane_replaced": "a piece of work hangs and was given up; another thread goes on",
     "metrics_not_written": "model-metrics.json could not be written",

@@ -15,6 +15,7 @@ from modelward.domain.history import ActionRow, DrillRow, FindingRow, ProbeRow, 
 from modelward.domain.name import ModelName
 from modelward.domain.series import HOUR, Series
 from modelward.domain.standing import ModelStanding, Standing
+from modelward.domain.telemetry import Counts
 from modelward.ports import Journal
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -126,6 +127,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
     standing: Standing | None = None
     vault_bytes: int | None = None
+    telemetry: Counts | None = None
 
 
 def family_of(kind: str) -> str:
@@ -135,10 +137,10 @@ def family_of(kind: str) -> str:
 
 def exposition(figures: Figures, tally: Tally, *, openmetrics: bool = False) -> bytes:
     """The text of all metrics, in Prometheus' own format or as OpenMetrics."""
-    return text(_families(figures, tally), openmetrics=openmetrics)
+    return text(families(figures, tally), openmetrics=openmetrics)
 
 
-def _families(figures: Figures, tally: Tally) -> Iterator[Family]:
+def families(figures: Figures, tally: Tally) -> Iterator[Family]:
     """Every family, one after the other."""
     about = labelled(version=figures.version, python=platform.python_version())
     yield Family("modelward_build", "info", "The program and the Python that runs it.", [Sample("", about, 1)])
@@ -147,6 +149,8 @@ def _families(figures: Figures, tally: Tally) -> Iterator[Family]:
         yield from _of_models(figures.standing.models, tally)
         yield from _of_guard(figures.standing, figures.vault_bytes)
     yield from _of_journal(tally)
+    if figures.telemetry is not None:
+        yield from _of_telemetry(figures.telemetry)
 
 
 def _of_models(models: Iterable[ModelStanding], tally: Tally) -> Iterator[Family]:
@@ -207,6 +211,17 @@ def _of_journal(tally: Tally) -> Iterator[Family]:
     if tally.drilled is not None:
         when = tally.drilled.at.timestamp()
         yield _gauge("drill_last_success_timestamp_seconds", "When a rehearsed restore last succeeded.", [_one(when)])
+
+
+def _of_telemetry(counts: Counts) -> Iterator[Family]:
+    """What a collector took and did not take: spans one by one, metrics by exports."""
+    sent = {"traces": counts.spans_sent, "metrics": counts.metrics_sent}
+    lost = {"traces": counts.spans_lost, "metrics": counts.metrics_lost}
+    for name, about, found in (
+        ("telemetry_sent", "Spans, and exports of metrics, that the collector took.", sent),
+        ("telemetry_lost", "Spans, and exports of metrics, that were given up.", lost),
+    ):
+        yield _counter(name, about, [Sample("", labelled(signal=signal), many) for signal, many in found.items()])
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -24,6 +24,7 @@ from modelward.domain.series import Point, Series
 from modelward.domain.snapshot import KeptManifest, KnownStore, Protected, Snapshot, SnapshotContent, Trashed
 from modelward.domain.source import LocalFile, Wanted
 from modelward.domain.store import BlobStat, Inventory, Owner, Space, StoreIdentity
+from modelward.domain.telemetry import Parcel, Sent
 from modelward.domain.verdict import Report
 
 R = TypeVar("R", bound=AnyRow)
@@ -449,6 +450,13 @@ class Notifier(Protocol):
 
     def send(self, notice: Notice) -> None:
         """Deliver it within a bounded time; raises DeliveryFailed, whose text holds no secret."""
+
+
+class Collector(Protocol):
+    """Where spans and metrics are told."""
+
+    def send(self, parcel: Parcel, seconds: float = 25.0) -> Sent:
+        """Deliver it within so many seconds; raises DeliveryFailed, whose text holds no secret, if that fails."""
 
 
 class Deadman(Protocol):

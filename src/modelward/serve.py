@@ -1,6 +1,9 @@
 """The guard as a process: every part put together, started, told of signals, and stopped."""
 
+import os
+import platform
 import re
+import secrets
 import signal
 import socket
 import threading
@@ -19,6 +22,7 @@ from modelward.bootstrap import (
     Wish,
     Workplace,
     alert_channels,
+    collector,
     deadman,
     find,
     open_settings,
@@ -33,6 +37,7 @@ from modelward.domain.timetable import Timetable
 from modelward.durable import Folder, locked, remove
 from modelward.guard.alarm import Alarm
 from modelward.guard.board import Board
+from modelward.guard.gauge import Gauge, vault_bytes
 from modelward.guard.heart import Heart
 from modelward.guard.jobs import Jobs
 from modelward.guard.logs import GuardLog
@@ -41,9 +46,11 @@ from modelward.guard.memory import Memory
 from modelward.guard.metrics import MetricsFile
 from modelward.guard.place import Opener
 from modelward.guard.probing import Prober
+from modelward.guard.telemetry import Telemetry
 from modelward.journal.sqlite import open_journal
+from modelward.metrics import families
 from modelward.notify.log import LogNotifier
-from modelward.ports import Deadman, Journal, Notifier, Progress
+from modelward.ports import Collector, Deadman, Journal, Notifier, Progress
 from modelward.runtimes.host import parse_host
 from modelward.runtimes.ollama import OllamaRuntime
 from modelward.scan import signals_held
@@ -87,6 +94,8 @@ class Process:
     heart: Heart
     present: Present
     post: Post
+    gauge: Gauge
+    telemetry: Telemetry
     address: str = ""
 
     @property
@@ -98,9 +107,10 @@ class Process:
             return "a store that is not there yet"
 
     def reload(self) -> None:
-        """Take up changed settings; where alerts go is among them."""
+        """Take up changed settings; where alerts, spans and metrics go is among them."""
         self.present.reload(self.heart.log)
         try:
+            _tell_collector(self.heart, self.telemetry, collector(self.present.settings))
             self.post.use((LogNotifier(self.heart.log), *alert_channels(self.present.settings, self.heart.clock)))
         except UsageError as error:
             self.heart.log.say("reload_failed", error=str(error))
@@ -129,12 +139,39 @@ def assembled(flags: dict[str, str], *, verbose: bool, maintenance: bool, serve:
             heart.alarm.observe((_begun_anew(opened.set_aside),), {Kind.JOURNAL})
         runtime = OllamaRuntime(parse_host(settings.ollama_host), clock)
         beside = Beside(heart, post, deadman(settings), MetricsFile(heart, state))
-        guard = Guard(
-            heart, Prober(heart, runtime), maintenance=maintenance, beside=beside.tick, seed=socket.gethostname()
-        )
-        process = Process(guard=guard, heart=heart, present=present, post=post)
+        gauge = Gauge(heart.board, heart.journal, clock, lambda: vault_bytes(heart.opener, log))
+        telemetry = _telemetry(heart, gauge, settings)
+
+        def tick() -> None:
+            beside.tick()
+            telemetry.tick()
+
+        guard = Guard(heart, Prober(heart, runtime), maintenance=maintenance, beside=tick, seed=socket.gethostname())
+        process = Process(guard=guard, heart=heart, present=present, post=post, gauge=gauge, telemetry=telemetry)
         yield replace(process, address=_served(stack, process, clock)) if serve and settings.listen else process
         beside.finish()
+        telemetry.finish()
+
+
+def _telemetry(heart: Heart, gauge: Gauge, settings: Settings) -> Telemetry:
+    """Off unless the settings name a collector; resource attributes by the semantic conventions of OpenTelemetry."""
+    resource: dict[str, str | int] = {
+        "service.name": "modelward",
+        "service.version": heart.version,
+        "service.instance.id": secrets.token_hex(16),
+        "host.name": platform.node(),
+        "process.pid": os.getpid(),
+    }
+    found = Telemetry(heart.clock, heart.log, resource, lambda: heart.settings().otlp_interval)
+    found.families = lambda: families(gauge.figures(), gauge.tally)
+    gauge.telemetry = lambda: found.counts if found.on else None
+    _tell_collector(heart, found, collector(settings))
+    return found
+
+
+def _tell_collector(heart: Heart, telemetry: Telemetry, to: Collector | None) -> None:
+    telemetry.use(to)
+    heart.jobs.told = telemetry.ended if to is not None else None
 
 
 def _begun_anew(aside: str) -> Condition:
@@ -304,6 +341,7 @@ def _served(stack: ExitStack, process: Process, clock: SystemClock) -> str:
         tokens=Tokens(Path(settings.state), clock),
         test_alerts=lambda: alerts.test(_channels(process.present, clock), deadman(settings), clock),
         alive=lambda: "" if process.guard.alive() else "the guard's loop hangs",
+        gauge=process.gauge,
     )
     bound = bind(settings.listen)
     app = create_app(deps, listen=bound.listen, pages=PAGES, page_error=page_error)

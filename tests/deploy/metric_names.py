@@ -26,6 +26,8 @@ METRICS = {
     "modelward_alerts_firing": {"kind"},
     "modelward_brake_engaged": set(),
     "modelward_server_up": set(),
+    "modelward_telemetry_sent_total": {"signal"},
+    "modelward_telemetry_lost_total": {"signal"},
     "modelward_guard_ready": set(),
     "modelward_guard_last_pass_timestamp_seconds": set(),
 }

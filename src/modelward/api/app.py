@@ -1,6 +1,7 @@
 """The application: the route table behind the shield, each operation admitted, read, done and answered in one way."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import anyio
@@ -29,12 +30,13 @@ from modelward.api.problem import (
 from modelward.api.reading import body_of, query_of
 from modelward.api.route import BASE, Ask, Kind, Reply, Route
 from modelward.api.routes import ROUTES
-from modelward.api.runtime import Gauge, Once, Runtime
+from modelward.api.runtime import Once, Runtime
 from modelward.api.shield import Front, Shield
 from modelward.domain.access import Scope
 from modelward.domain.answer import Problem
 from modelward.domain.codec import encode
 from modelward.domain.errors import ModelwardError
+from modelward.guard.gauge import Gauge, vault_bytes
 
 _THREADS = 6  # that read a disk for callers; more would only wait for one another
 _FRESH = {"cache-control": "no-cache, private", "vary": "authorization, cookie"}
@@ -60,7 +62,7 @@ def create_app(
         access=access,
         streams=Streams(deps.board),
         once=Once(deps.clock),
-        gauge=Gauge(deps.journal, deps.clock),
+        gauge=deps.gauge or Gauge(deps.board, deps.journal, deps.clock, partial(vault_bytes, deps.opener, deps.log)),
     )
     desk = _Desk(deps, runtime, page_error)
     app = Starlette(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from modelward.api.tokens import Tokens
     from modelward.domain.alert_report import AlertTest
+    from modelward.guard.gauge import Gauge
 
 
 def _lives() -> str:
@@ -26,7 +27,8 @@ class Deps:
     """Everything that an answer is made of.
 
     ``alive`` says why the guard's loops do not live, and nothing while they do; it must answer at once. ``settings``
-    gives the settings as they are now. ``test_alerts`` sends a test through every channel.
+    gives the settings as they are now. ``test_alerts`` sends a test through every channel. ``gauge`` is what the
+    metrics come from, where somebody else than the API asks it too.
     """
 
     board: Board
@@ -39,6 +41,7 @@ class Deps:
     tokens: "Tokens"
     test_alerts: "Callable[[], AlertTest]"
     alive: Callable[[], str] = field(default=_lives)
+    gauge: "Gauge | None" = None
 
     def now(self) -> "datetime":
         """The time of day in UTC."""

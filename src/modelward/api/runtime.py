@@ -10,10 +10,9 @@ from typing import NamedTuple
 from modelward.api.access import Access
 from modelward.api.events import Streams
 from modelward.api.problem import Unfit
-from modelward.metrics import Tally
-from modelward.ports import Clock, Journal
+from modelward.guard.gauge import Gauge
+from modelward.ports import Clock
 
-_COUNT_AGAIN = 600.0
 _KEPT, _LASTS = 1_000, timedelta(hours=24)
 
 
@@ -23,24 +22,7 @@ class Runtime(NamedTuple):
     access: Access
     streams: Streams
     once: "Once"
-    gauge: "Gauge"
-
-
-class Gauge:
-    """What the metrics need between two scrapes: the counts so far, and the vault's size, which costs a walk."""
-
-    def __init__(self, journal: Journal, clock: Clock) -> None:
-        self.tally = Tally(journal, clock.now())
-        self._clock = clock
-        self._bytes: int | None = None
-        self._counted_at: float | None = None
-
-    def vault_bytes(self, count: Callable[[], int | None]) -> int | None:
-        """The size as it was counted last, at most some minutes ago."""
-        now = self._clock.monotonic()
-        if self._counted_at is None or now - self._counted_at > _COUNT_AGAIN:
-            self._counted_at, self._bytes = now, count()
-        return self._bytes
+    gauge: Gauge
 
 
 class _Done(NamedTuple):

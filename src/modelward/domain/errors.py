@@ -7,6 +7,7 @@ The tree (a test compares it with the classes)::
         BadName
         BadDigest
         BadSetting
+        MissingExtra
         UnknownModel
         UnknownSnapshot
         UnknownJob
@@ -89,6 +90,10 @@ class BadDigest(UsageError):
 
 class BadSetting(UsageError):
     """A setting with a value out of its range, or a name that does not exist."""
+
+
+class MissingExtra(UsageError):
+    """A setting needs a package that is not installed."""
 
 
 class UnknownModel(UsageError):

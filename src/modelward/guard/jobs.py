@@ -4,7 +4,8 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,13 +17,74 @@ from modelward.ports import Clock, Journal, Progress
 
 Run = Callable[["Job"], object]
 _KEPT = 200  # ended jobs that can still be looked at
+_STEPS = 200  # stages and steps of one job that are kept
+_WORDS = 2  # of a stage's label; what follows may be a path
+
+
+class Step(NamedTuple):
+    """A stage of a job, or a step of a plan within it: when, how many bytes, and how it failed where it did."""
+
+    name: str
+    stage: bool
+    began: datetime
+    ended: datetime | None = None
+    bytes: int = 0
+    model: str = ""
+    error: str = ""
+
+
+class Steps:
+    """The first stages and steps of a job, each step behind its stage; ``unkept`` counts the others."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self.kept: list[Step] = []
+        self.unkept = 0
+
+    def stage(self, label: str, done: int) -> None:
+        """A stage begins; the one before it is over, with ``done`` bytes."""
+        self.end(done)
+        self._keep(Step(name=" ".join(label.split()[:_WORDS]), stage=True, began=self._clock.now()))
+
+    def end(self, done: int) -> None:
+        """The present stage, if there is one, is over."""
+        with self._lock:
+            open_ones = (index for index, step in enumerate(self.kept) if step.stage and step.ended is None)
+            if (index := next(open_ones, None)) is not None:
+                self.kept[index] = self.kept[index]._replace(ended=self._clock.now(), bytes=done)
+
+    def step(self, keys: dict[str, object]) -> None:
+        """A step of a plan is over, as its event tells."""
+        now, took = self._clock.now(), keys.get("seconds")
+        self._keep(
+            Step(
+                name=str(keys.get("step", "step")),
+                stage=False,
+                began=now - timedelta(seconds=took if isinstance(took, int | float) else 0),
+                ended=now,
+                bytes=moved if isinstance(moved := keys.get("bytes"), int) else 0,
+                model=str(keys.get("model", "")),
+                error=str(keys.get("error", "")),
+            )
+        )
+
+    def _keep(self, step: Step) -> None:
+        with self._lock:
+            if len(self.kept) < _STEPS:
+                self.kept.append(step)
+            else:
+                self.unkept += 1
 
 
 class Job:
     """One job: its present view, how to do it, and the wish to stop. It is the progress of its own work."""
 
-    def __init__(self, view: JobView, run: Run, log: Progress, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, view: JobView, run: Run, log: Progress, changed: Callable[[], None], steps: Steps | None = None
+    ) -> None:
+        """``steps`` is where its stages and steps are kept, for who wants to know them later."""
         self.view, self._run, self._log, self._changed = view, run, log, changed
+        self.steps = steps
         self.stop = threading.Event()
         self._lock = threading.Lock()
 
@@ -38,6 +100,8 @@ class Job:
 
     def begin(self, label: str, total: int) -> None:
         """A stage of ``total`` bytes begins."""
+        if self.steps is not None:
+            self.steps.stage(label, self.view.done)
         self.change(stage=label, done=0, total=total)
 
     def advance(self, count: int) -> None:
@@ -52,6 +116,8 @@ class Job:
     def say(self, event: str, **keys: object) -> None:
         """Log what happened, with the job that it belongs to."""
         self._log.say(event, job=self.view.id, **keys)
+        if event == "step" and self.steps is not None:
+            self.steps.step(keys)
 
     def change(self, **fields: object) -> None:
         """Replace fields of the view, and tell who watches."""
@@ -61,13 +127,14 @@ class Job:
 
 
 class Jobs:
-    """The queue of jobs and the memory of ended ones."""
+    """The queue of jobs and the memory of ended ones; ``told``, where it is given, is called with each ended one."""
 
     def __init__(self, clock: Clock, log: Progress, journal: Journal, changed: Callable[[], None]) -> None:
         self._clock, self._log, self._journal, self._changed = clock, log, journal, changed
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._waiting: list[Job] = []
         self._lock = threading.Lock()
+        self.told: Callable[[Job], None] | None = None
 
     def submit(self, kind: str, models: tuple[ModelName, ...], cause: str, run: Run) -> JobView:
         """Queue a job and return its view; one that waits for the same is returned instead of a second one."""
@@ -101,7 +168,7 @@ class Jobs:
             state=JobState.WAITING,
             asked_at=self._clock.now(),
         )
-        return Job(view, run, self._log, self._changed)
+        return Job(view, run, self._log, self._changed, Steps(self._clock) if self.told is not None else None)
 
     def _forget_old(self) -> None:
         ended = [name for name, job in self._jobs.items() if job.view.over]
@@ -152,8 +219,14 @@ class Jobs:
         self._keep(lambda: self._journal.job_begin(_row(job.view)))
         job.change(**self._outcome(job))
         view = job.view
+        self._tell(job)
         self._keep(lambda: self._journal.job_end(view.id, view.state.value, view.error, self._clock.now()))
         return view
+
+    def _tell(self, job: Job) -> None:
+        if job.steps is not None and self.told is not None:
+            job.steps.end(job.view.done)
+            self.told(job)
 
     def _keep(self, write: Callable[[], None]) -> None:
         try:
