@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from modelward.api.access import COOKIE, Access, Asking, Listen, hosts_of, require_fit
-from modelward.api.problem import Forbidden, WrongHost
+from modelward.api.access import COOKIE, Access, Asking, Listen, Throttle, hosts_of, require_fit
+from modelward.api.problem import Forbidden, TooMany, WrongHost
 from modelward.api.route import BASE, Route
 from modelward.api.routes import ROUTES
 from modelward.api.server import Running
@@ -15,7 +15,9 @@ from modelward.domain.access import Scope
 from modelward.domain.answer import Problem, Session
 from modelward.domain.codec import decode
 from modelward.domain.errors import BadSetting
+from modelward.testing import FrozenClock
 from tests.api.stage import MODEL, Stage, client
+from tests.places import BEGIN
 
 GUARDED = [route for route in ROUTES if route.scope is not None]
 JSON = {"content-type": "application/json"}
@@ -130,6 +132,19 @@ def test_many_wrong_tokens_make_an_address_wait(stage: Stage, running: Running) 
     assert int(answer.headers["retry-after"]) > 0
     stage.clock.advance(seconds=61)
     assert right.raw("GET", f"{BASE}/health").status == 200
+
+
+def test_the_memory_of_wrong_tokens_is_bounded() -> None:
+    """Whoever comes from ever new addresses fills no memory: the one that failed longest ago is forgotten (T26)."""
+    throttle = Throttle(FrozenClock(BEGIN))
+    for address in ("first", "second"):
+        for _ in range(10):
+            throttle.fail(address)
+    for number in range(1_023):
+        throttle.fail(f"address {number}")
+    throttle.require("first")
+    with pytest.raises(TooMany):
+        throttle.require("second")
 
 
 def test_without_any_token_this_machine_may_operate_but_not_administer(anyone: Client) -> None:
@@ -287,7 +302,7 @@ def test_a_sessions_secret_is_no_token_and_a_token_no_session(stage: Stage, runn
     assert client(running).raw("GET", f"{BASE}/health", None, {"cookie": f"{COOKIE}={secret}"}).status == 401
 
 
-@pytest.mark.parametrize("cookie", ["modelward_session", "modelward_session=", "=;;=", "a=\x01", "x" * 3000])
+@pytest.mark.parametrize("cookie", ["modelward_session", "modelward_session=", "=;;=", "a=\x01", "a@b=c", "x" * 3000])
 def test_a_broken_cookie_is_nobody(stage: Stage, anyone: Client, cookie: str) -> None:
     """A cookie header that cannot be read counts as none."""
     stage.token()

@@ -9,6 +9,7 @@ import pytest
 from modelward.api.tokens import FILE, Tokens, csrf_of
 from modelward.bootstrap import SystemClock
 from modelward.domain.access import Scope
+from modelward.domain.codec import encode
 from modelward.domain.errors import BadObject, BadSetting, ModelwardError, UnknownToken
 from modelward.testing import FrozenClock
 from tests.places import BEGIN
@@ -96,15 +97,29 @@ def test_a_name_is_short_and_printable(tokens: Tokens, name: str) -> None:
         tokens.create("laptop", Scope.READ, timedelta())
 
 
-def test_sessions_are_bounded(tokens: Tokens, clock: FrozenClock) -> None:
+def test_sessions_are_bounded(tokens: Tokens, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flood of logins ends at a limit, and sessions that have ended make room again (T26)."""
+    monkeypatch.setattr("modelward.api.tokens._MOST", 21)
     _, token = tokens.create("laptop", Scope.READ, timedelta(days=30))
     held = [tokens.open_session(token) for _ in range(20)]
     assert len({secret for secret, _ in held}) == 20
     assert tokens.list() == (token,)
+    with pytest.raises(BadSetting, match="too many tokens and sessions"):
+        tokens.open_session(token)
+    with pytest.raises(BadSetting, match="too many tokens and sessions"):
+        tokens.create("phone", Scope.READ, DAY)
     clock.advance(hours=13)
     tokens.open_session(token)
     assert tokens.check(held[0][0], session=True) is None
+
+
+def test_what_is_shown_of_a_token_is_no_help_to_a_thief(tokens: Tokens) -> None:
+    """Its name, its scope and its times: neither the text nor the hash."""
+    secret, token = tokens.create("laptop", Scope.OPERATE, DAY)
+    shown = encode(token.view).decode()
+    assert (token.view.name, token.view.scope, token.view.expires_at) == ("laptop", Scope.OPERATE, BEGIN + DAY)
+    assert secret not in shown
+    assert token.hash not in shown
 
 
 def test_a_file_that_is_damaged_lets_nobody_in(tokens: Tokens, tmp_path: Path) -> None:
