@@ -26,7 +26,7 @@ class Part:
 
 
 PARTS = (
-    Part("crash", "SIGKILL at system calls of every verb, and again inside the recovery that follows", 0.2),
+    Part("crash", "SIGKILL at every system call of every verb, and again inside the recovery that follows", 0.2),
     Part("power", "power cuts: file systems shut down, and block logs replayed with lost and reordered writes", 0.16),
     Part("errors", "errors, short writes and false promises of the operating system; full and read-only disks", 0.1),
     Part("rot", "random damage of every class of object, found, healed or said; no false alarm", 0.2),
