@@ -4,7 +4,7 @@ import http.client
 import socket
 import ssl
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -196,12 +196,13 @@ class _UnixConnection(http.client.HTTPConnection):
 def _connection(address: str, timeout: float, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
     if address.startswith("unix:"):
         return _UnixConnection(address.removeprefix("unix:"), timeout)
-    parsed = urlsplit(address)
-    if parsed.scheme not in ("http", "https") or not parsed.hostname:
-        raise BadSetting("not a guard's address", thing=address, next_step="write http://host:port or unix:PATH")
-    if parsed.scheme == "https":
-        return http.client.HTTPSConnection(parsed.hostname, parsed.port, timeout=timeout, context=tls)
-    return http.client.HTTPConnection(parsed.hostname, parsed.port, timeout=timeout)
+    with suppress(ValueError):
+        parsed = urlsplit(address)
+        if parsed.scheme == "https" and parsed.hostname:
+            return http.client.HTTPSConnection(parsed.hostname, parsed.port, timeout=timeout, context=tls)
+        if parsed.scheme == "http" and parsed.hostname:
+            return http.client.HTTPConnection(parsed.hostname, parsed.port, timeout=timeout)
+    raise BadSetting("not a guard's address", thing=address, next_step="write http://host:port or unix:PATH")
 
 
 def part(text: str) -> str:
@@ -236,7 +237,7 @@ def _events(response: http.client.HTTPResponse) -> Iterator[Event]:
     for line in iter(response.readline, b""):
         name, _, value = line.rstrip(b"\n").partition(b": ")
         if name == b"event":
-            kind = value.decode()
+            kind = value.decode(errors="replace")
         elif name == b"data":
             data = value
         elif not line.strip() and data:

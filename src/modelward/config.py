@@ -1,11 +1,11 @@
 """The one list of settings, and the one precedence: flag, environment, file, default."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -337,7 +337,7 @@ def resolve(flags: Mapping[str, str], environ: Mapping[str, str], *, platform: s
     origins = tuple(
         Origin(
             name=setting.name,
-            value="(set)" if setting.secret and found[setting.name][0] else found[setting.name][0],
+            value=str(_hidden(setting, found[setting.name][0])),
             origin=found[setting.name][1],
             environment=" or ".join(setting.environment),
             help=setting.help,
@@ -345,6 +345,26 @@ def resolve(flags: Mapping[str, str], environ: Mapping[str, str], *, platform: s
         for setting in SETTINGS
     )
     return Resolved(settings=settings, origins=origins)
+
+
+def without_secrets(resolved: Resolved) -> Resolved:
+    """The same for other eyes: secrets say only that they are set, and addresses have lost what stands before an @."""
+    fields = {
+        name: _hidden(_BY_NAME[name], getattr(resolved.settings, name)) for name in resolved.settings.__struct_fields__
+    }
+    return Resolved(settings=msgspec.structs.replace(resolved.settings, **fields), origins=resolved.origins)
+
+
+def _hidden(setting: Setting, value: object) -> object:
+    if isinstance(value, tuple):
+        return tuple(_hidden(setting, item) for item in value)
+    if type(value) is not str:
+        return value
+    return (_SET if value else "") if setting.secret else _USER.sub(rf"//{_SET}@", value)
+
+
+_SET: Final = "(set)"
+_USER: Final = re.compile(r"//[^/@\s,]*@")
 
 
 def default_vault(path: Path | None, environ: Mapping[str, str], platform: str, home: Path) -> Path:
@@ -434,6 +454,8 @@ def _refuse_unknown(environ: Mapping[str, str], in_file: Mapping[str, object], p
 
 
 def _unknown(name: str, where: str, known: list[str]) -> None:
+    from difflib import get_close_matches  # only where there is a mistake
+
     near = get_close_matches(name, known, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "list them with: modelward config"
     raise BadSetting(f"unknown setting in {where}", thing=name, next_step=hint)

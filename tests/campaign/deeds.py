@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 
 from modelward.testing.fault_proxy import Asker, Deed, Exchange, faithful
@@ -258,6 +259,34 @@ def _(client: Asker, _: Exchange) -> None:
 def _(client: Asker, _: Exchange) -> None:
     layer = {"mediaType": "x", "digest": "sha256:../../../../etc/passwd", "size": 5}
     client.answer(200, json.dumps({"schemaVersion": 2, "config": layer, "layers": [layer]}).encode())
+
+
+@deed("a moved tag")
+def _(client: Asker, exchange: Exchange) -> None:
+    """Another model's manifest, of blobs that are there: good bytes, and not those that were asked for."""
+    try:
+        document = json.loads(exchange.body)
+        document["layers"] = document["layers"][1:]
+    except (ValueError, KeyError, TypeError):
+        faithful(client, exchange)
+        return
+    client.answer(exchange.status, json.dumps(document).encode())
+
+
+@deed("another tag each time")
+def _(client: Asker, exchange: Exchange) -> None:
+    client.answer(exchange.status, exchange.body + b" " * (int.from_bytes(os.urandom(2)) + 1))
+
+
+@deed("an upload taken at once")
+def _(client: Asker, _: Exchange) -> None:
+    """A registry that says that all is there, and kept nothing."""
+    client.answer(201, b"", Location="/v2/kept/blobs/uploads/1")
+
+
+@deed("a place for an upload elsewhere")
+def _(client: Asker, _: Exchange) -> None:
+    client.answer(202, b"", Location="http://169.254.169.254/v2/kept/blobs/uploads/1")
 
 
 @deed("a line without end")

@@ -5,15 +5,18 @@ import sys
 import atheris  # type: ignore[import-untyped]
 
 with atheris.instrument_imports(include=["modelward"]):
-    from tests.campaign.fuzz import one
+    from tests.campaign.fuzz import one, target
 
 
 def main() -> None:
     """The options behind the name are atheris's own."""
     name, *options = sys.argv[1:]
 
+    with atheris.instrument_imports(include=["modelward"]):
+        use = target(name)
+
     def test(data: bytes) -> None:
-        one(name, data)
+        one(use, data)
 
     atheris.Setup([sys.argv[0], *options], test)
     atheris.Fuzz()

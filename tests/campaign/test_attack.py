@@ -10,18 +10,24 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 
 import pytest
 
+from modelward.domain.access import Scope
 from modelward.domain.codec import decode
+from modelward.testing import FakeStore
 from modelward.vault.audit import Head, entry, faults
-from tests.campaign import lures
+from tests.api.stage import Stage, made
+from tests.campaign import canaries, log_files, lures, requested
 from tests.campaign.corpus import bundles, digests, links, manifests, names
-from tests.campaign.fuzz import SEEDS, TARGETS, one
+from tests.campaign.fuzz import one, seeds, target, targets
+from tests.campaign.parsers import EXEMPT, Reached, parsers
 from tests.campaign.plan import ROOT, Run, limited
+from tests.places import Place
 
 MODULES = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
@@ -113,16 +119,47 @@ def test_nobody_is_led_inside(tmp_path: Path, run: Run) -> None:
             break
 
 
-@limited(little=400, share=0.2)
+def test_every_parser_has_a_target() -> None:
+    """What takes bytes apart in our source is reached by the good inputs of some target, or a list says why not."""
+    with Reached() as reached:
+        for name, inputs in seeds().items():
+            for data in inputs:
+                one(target(name), data)
+    unreached = parsers() - reached.functions
+    assert unreached - EXEMPT.keys() == set()
+    assert EXEMPT.keys() <= parsers(), "a reason for something that is not there any more"
+    assert set(targets()) == set(seeds())
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("layout: index", b'{"manifests":[],"x":"\xff"}'),
+        ("vault: index", b'{"annotations":{"x":"\xff"}}'),
+        ("vault: log", b'{"seq":1e999,"at":"2026-01-05T12:00:00+00:00","action":"backup"}\n'),
+        ("journal: cells", b"{}"),
+        ("registry: headers", b"Wed, 21 Oct 2026 07" + b"9" * 200),
+        ("registry: headers", b"http://[]/"),
+        ("API: answer", b"http://["),
+        ("API: answer", b'event: \xff\ndata: {"id":"1"}\n\n'),
+    ],
+)
+def test_what_fuzzing_found(name: str, data: bytes) -> None:
+    """Inputs that once ended in a traceback: a value now, or an error of ours."""
+    assert one(target(name), data) in ("taken", "refused")
+
+
+@limited(little=400, share=0.15)
 def test_parsers_with_mutated_input(run: Run) -> None:
     """Each parser with mutations of good input: a value or an error of ours, within a second."""
+    good, names = seeds(), sorted(targets())
     for number in run.numbers():
         rng = run.rng(number)
-        name = sorted(TARGETS)[number % len(TARGETS)]
-        data = mutated(rng.choice(SEEDS[name]), rng)
+        name = names[number % len(names)]
+        data = mutated(rng.choice(good[name]), rng)
         with run.case(number, (name, data[:200])):
             began = time.process_time()
-            run.figures[f"{name}: {one(name, data)}"] += 1
+            run.figures[f"{name}: {one(target(name), data)}"] += 1
             assert time.process_time() - began < 1.0
 
 
@@ -167,12 +204,12 @@ def test_parsers_under_atheris(tmp_path: Path, run: Run) -> None:
     """Each parser guided by coverage; only the campaign has the time, the ordinary suite sees that a target starts."""
     if importlib.util.find_spec("atheris") is None:  # importing it here would silence it in the children
         pytest.skip("no atheris")
-    names = sorted(TARGETS) if not run.cases else ["digest"]
+    names, good = (sorted(targets()), seeds()) if not run.cases else (["digest"], {"digest": (b"sha256:",)})
     seconds = max(2, int(run.seconds / len(names)))
     for number, name in enumerate(names):
         folder = tmp_path / f"corpus{number}"
         folder.mkdir()
-        for place, data in enumerate(SEEDS[name]):
+        for place, data in enumerate(good[name]):
             (folder / str(place)).write_bytes(data)
         with run.case(number, name):
             limits = [f"-max_total_time={seconds}", f"-seed={run.seed}", "-timeout=5", "-rss_limit_mb=1024"]
@@ -199,7 +236,43 @@ def test_parsers_under_atheris(tmp_path: Path, run: Run) -> None:
             run.figures[f"{name}: inputs"] += int(runs[1])
 
 
-@limited(little=150, share=0.2)
+REQUESTS = 10_000
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Stage, str, str]]:
+    """A guard that holds its jobs back, its address, and an administrator's token."""
+    stage = made(tmp_path)
+    stage.look()
+    stage.gate.clear()
+    token = stage.token(Scope.ADMIN, timedelta(days=10_000))
+    with stage.serving() as running:
+        yield stage, running.address, token
+    stage.close()
+
+
+@limited(little=1)
+def test_requests_made_from_the_document(run: Run, served: tuple[Stage, str, str]) -> None:
+    """Ten thousand requests, good and spoiled: no 5xx, no status and no body that the document has not."""
+    for number, operation, examples in requested.plan(REQUESTS):
+        if number < run.first or (run.cases and not run.going):
+            continue
+        with run.case(number, f"{operation[0].label} {operation[1].value}"):
+            requested.ask(run, served, operation, 2 if run.cases else examples, number)
+    assert run.cases or run.first or run.figures["requests"] >= REQUESTS
+
+
+@limited(little=1)
+def test_secrets_turn_up_nowhere(tmp_path: Path, run: Run) -> None:
+    """Canaries in every place that takes a secret, the whole program driven: none is seen but where it belongs."""
+    with run.case(run.first), canaries.planted(tmp_path) as found:
+        canaries.drive(found, whole=not run.cases)
+        run.figures["canaries"] = len(found.words)
+        run.figures.update({f"looked at: {where}": count for where, count in found.searched.items()})
+        assert found.found == []
+
+
+@limited(little=150, share=0.1)
 def test_a_log_that_was_edited(run: Run) -> None:
     """Every edit, drop, reorder, insertion and cut of the audit log is found (A1)."""
     for number in run.numbers():
@@ -251,3 +324,26 @@ def edit(lines: list[bytes], head: Head, rng: random.Random) -> tuple[str, list[
                 line, made = entry(made, BEGIN + timedelta(minutes=number), "forged", {})
                 edited.append(line.rstrip(b"\n"))
             return "chain forged anew", edited, head
+
+
+@limited(little=10, share=0.1)
+def test_a_log_whose_files_were_attacked(tmp_path: Path, run: Run) -> None:
+    """Log and head cut, replaced, rolled back or taken away: found by the vault, or by a head kept elsewhere (A1).
+
+    Who can write the vault can write a log and a head that fit each other (SECURITY.md): nothing inside it can tell.
+    """
+    for number in run.numbers():
+        with run.case(number) as rng:
+            place = Place(tmp_path / str(number))
+            FakeStore(place.store)
+            states = log_files.grown(place, rng)
+            kind = rng.choice(sorted(log_files.ATTACKS))
+            log_files.ATTACKS[kind](place, states, rng)
+            by_itself = bool(place.site().the_vault().audit_faults())
+            assert by_itself or kind in log_files.FITS
+            assert by_itself or faults(log_files.lines(place), log_files.head_of(states[-1])), f"{kind}: by nothing"
+            run.figures[f"{kind}: {'found by itself' if by_itself else 'found by the head elsewhere'}"] += 1
+            place.site().the_vault().audit("later")  # going on does not cover it up
+            covered = kind not in log_files.HARMLESS and not place.site().the_vault().audit_faults()
+            assert not covered or faults(log_files.lines(place), log_files.head_of(states[-1])), f"{kind}: covered up"
+        shutil.rmtree(place.base)

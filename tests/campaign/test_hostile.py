@@ -4,6 +4,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,13 +13,18 @@ import pytest
 from modelward.bootstrap import SystemClock
 from modelward.domain.digest import Digest
 from modelward.domain.errors import ModelwardError
+from modelward.domain.interchange import Reference
 from modelward.domain.name import ModelName
 from modelward.domain.runtime import ProbeResult
 from modelward.registry.client import RegistryClient
 from modelward.registry.wire import Limits
 from modelward.runtimes.host import parse_host
 from modelward.runtimes.ollama import OllamaRuntime
+from modelward.services.backup import backup
+from modelward.services.fetch_snapshot import fetch
 from modelward.services.pull import pull
+from modelward.services.push import push
+from modelward.services.site import Site
 from modelward.sources.upstream import UpstreamSource
 from modelward.testing import FakeOllama, FakeRegistry, FakeStore
 from modelward.testing.fault_proxy import FaultProxy
@@ -66,7 +72,7 @@ class Measured:
         assert grown < MEMORY, f"{grown >> 20} MiB more than before"
 
 
-@limited(little=24, share=0.5)
+@limited(little=24, share=0.4)
 def test_a_registry_that_lies(tmp_path: Path, run: Run, registry: FakeRegistry) -> None:
     """Manifest, blobs or both are spoiled, now and then or always: a typed error or the true bytes, in bounded time."""
     host, _, port = registry.address.partition(":")
@@ -92,14 +98,18 @@ def test_a_registry_that_lies(tmp_path: Path, run: Run, registry: FakeRegistry) 
         shutil.rmtree(place.base)
 
 
-def download(place: Place, proxy: FaultProxy) -> str:
-    """Pull the model into an empty store through the proxy; what came of it."""
+FAR = "registry.invalid"  # a name that nobody has: only a proxy can lead there
+
+
+def download(place: Place, proxy: FaultProxy, far: str = "") -> str:
+    """Pull the model into an empty store through the proxy, or from ``far`` by it; what came of it."""
     FakeStore(place.store)
     clock = SystemClock()
-    client = RegistryClient(clock, plain_http=(proxy.address,), limits=LIMITS)
+    environ = {"http_proxy": f"http://{proxy.address}"} if far else {}
+    client = RegistryClient(clock, plain_http=(proxy.address, FAR), limits=LIMITS, environ=environ)
     site = replace(place.site(), sources=(UpstreamSource(client),), registry=client, clock=clock)
     try:
-        report = pull(site, ModelName.parse(f"{proxy.address}/library/llama3"))
+        report = pull(site, ModelName.parse(f"{far or proxy.address}/library/llama3"))
     except ModelwardError as problem:
         assert problem.next_step, repr(problem)
         return "typed error"
@@ -127,7 +137,82 @@ def leaked(proxy: FaultProxy) -> list[str]:
     return [path for _, path, headers in proxy.asked if headers.get("authorization")]
 
 
-@limited(little=16, share=0.5)
+@limited(little=8, share=0.2)
+def test_a_proxy_that_lies(tmp_path: Path, run: Run, registry: FakeRegistry) -> None:
+    """The same deeds, done by what stands between us and a registry elsewhere: the proxy of the environment."""
+    host, _, port = registry.address.partition(":")
+    measured, before = Measured(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    for number in run.numbers():
+        rng = run.rng(number)
+        name, place = rng.choice(sorted(DEEDS)), Place(tmp_path / str(number))
+        with run.case(number, name), FaultProxy(host, int(port), DEEDS[name]).running() as proxy:
+            began = time.monotonic()
+            with at_most(LONGEST):
+                run.figures[download(place, proxy, far=FAR)] += 1
+            measured.note(run, began, before)
+            assert proxy.asked, "it was not asked through the proxy"
+            assert not unproved(place)
+            assert not leaked(proxy)
+        shutil.rmtree(place.base)
+
+
+@limited(little=8, share=0.2)
+def test_a_peer_that_lies(tmp_path: Path, run: Run) -> None:
+    """A registry that versions are kept in: what it did not keep is not believed kept, what comes back is proved."""
+    place = Place(tmp_path / "kept")
+    FakeStore(place.store).add_model("llama3", BLOBS[0], template=BLOBS[1])
+    backup(place.site(), ())
+    measured, before = Measured(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    with FakeRegistry().running() as peer:
+        host, _, port = peer.address.partition(":")
+        sent(place.site(), peer.address)
+        for number in run.numbers():
+            rng = run.rng(number)
+            name, verb = rng.choice(sorted(DEEDS)), ("push", "fetch")[number % 2]
+            part = rng.choice(("manifests", "blobs", "v2"))
+            strikes: Callable[[str, str], bool] = lambda _, path, p=part: p in path  # type: ignore[misc] # noqa: E731
+            other = Place(tmp_path / str(number))
+            with (
+                run.case(number, (verb, name, part)),
+                FaultProxy(host, int(port), DEEDS[name], strikes).running() as proxy,
+            ):
+                began = time.monotonic()
+                with at_most(LONGEST):
+                    run.figures[f"{verb}: {exchanged(verb, place, other, proxy.address)}"] += 1
+                measured.note(run, began, before)
+                assert not damaged(other)
+                assert not leaked(proxy)
+            shutil.rmtree(other.base, ignore_errors=True)
+
+
+def sent(site: Site, address: str) -> None:
+    """Push the model."""
+    with closing(RegistryClient(SystemClock(), limits=LIMITS)) as client:
+        push(site, client, ModelName.parse("llama3"), "", Reference.parse(f"{address}/kept/llama3"))
+
+
+def exchanged(verb: str, place: Place, other: Place, address: str) -> str:
+    """What came of a push from one vault, or of a fetch into another."""
+    there = Reference.parse(f"{address}/kept/llama3")
+    try:
+        with closing(RegistryClient(SystemClock(), limits=LIMITS)) as client:
+            if verb == "push":
+                push(place.site(), client, ModelName.parse("llama3"), "", there)
+                return "went on"
+            FakeStore(other.store)
+            fetch(other.site(), client, there, None)
+    except ModelwardError as problem:
+        assert problem.next_step, repr(problem)
+        return "typed error"
+    return "the true version"
+
+
+def damaged(place: Place) -> list[Path]:
+    """Objects of a vault whose bytes are not those of their names."""
+    return [path for path in place.vault.glob("blobs/sha256/*") if sha256(path) != path.name]
+
+
+@limited(little=16, share=0.2)
 def test_a_server_that_lies(tmp_path: Path, run: Run) -> None:
     """Every call of the runtime's API meets every deed: a typed error or a value, in bounded time and memory."""
     FakeStore(tmp_path / "models").add_model("llama3", BLOBS[0], template=BLOBS[1])

@@ -105,7 +105,7 @@ def test_the_program_shows_no_secret(tmp_path: Path, receiver: Receiver) -> None
         "MODELWARD_DEADMAN_URL": f"http://127.0.0.1:9/{CANARY}",
     }
     program = Program(tmp_path)
-    for words in (("alerts", "test"), ("alerts", "test", "--json"), ("config",), ("alerts",)):
+    for words in (("alerts", "test"), ("alerts", "test", "--json"), ("config",), ("config", "--json"), ("alerts",)):
         ran = program.run(*words, **environ)
         assert CANARY not in ran.out + ran.err
     ran = program.run("alerts", "test", **environ)
@@ -116,6 +116,21 @@ def test_the_program_shows_no_secret(tmp_path: Path, receiver: Receiver) -> None
     assert "dead-man ping: cannot be reached" in ran.out
     bad = program.run("alerts", "test", **(environ | {"MODELWARD_WEBHOOK_URL": f"nonsense {CANARY}"}))
     assert (bad.code, CANARY in bad.out + bad.err) == (2, False)
+
+
+def test_no_address_shows_a_user(tmp_path: Path) -> None:
+    """A password that stands where none is taken: in a mirror, or in a proxy of the environment."""
+    program = Program(tmp_path)
+    (tmp_path / "store").mkdir()
+    where = f"http://user:{CANARY}@127.0.0.1:9"
+    for more in (
+        {"MODELWARD_MIRRORS": f"registry.ollama.ai={where}"},
+        {"HTTPS_PROXY": where},
+        {"MODELWARD_MIRRORS": where},
+    ):
+        for words in (("config",), ("config", "--json"), ("pull", "llama3"), ("doctor", "--json")):
+            ran = program.run(*words, MODELWARD_UPSTREAM="true", **more)
+            assert CANARY not in ran.out + ran.err
 
 
 def test_a_file_of_secrets_is_read_line_by_line(tmp_path: Path) -> None:

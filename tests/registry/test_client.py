@@ -294,6 +294,19 @@ def test_nobody_is_led_further_inside_than_he_is(names: dict[str, list[str]], in
     check(Origin("http", "nobody.invalid", 80), Reach.INTERNET)
 
 
+def test_a_name_that_is_not_known_yet(registry: FakeRegistry, names: dict[str, list[str]]) -> None:
+    """A look-up that failed once settles nothing."""
+    host = f"box.example:{where(registry)[1]}"
+    name = ModelName.parse(f"{host}/library/llama3")
+    clock = Fast()
+    with closing(RegistryClient(clock, plain_http=(host,), limits=QUICK)) as client:
+        with pytest.raises(RegistryUnreachable, match=r"not known|moment ago"):
+            client.manifest(name)
+        names["box.example"] = ["127.0.0.1"]
+        clock.sleep(60)
+        assert client.manifest(name).raw == registry.manifests["library/llama3:latest"]
+
+
 # A registry that lies: no wrong length, no endless wait.
 
 

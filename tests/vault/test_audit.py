@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelward.domain.errors import BadObject
-from modelward.vault.audit import GENESIS, Head, entry, faults, last
+from modelward.vault.audit import GENESIS, Head, entry, faults, last, read_entry
 
 BEGIN = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 WORDS = st.text(max_size=20)
@@ -162,3 +162,11 @@ def test_a_last_line_that_cannot_be_read() -> None:
     """A typed error: nothing is chained to what nobody can read."""
     with pytest.raises(BadObject):
         last(b"garbage\n")
+
+
+@pytest.mark.parametrize("seq", ["1e999", "-1e999"])
+def test_a_number_beyond_all_numbers_is_no_entry(seq: str) -> None:
+    """JSON can say it, and no log has it."""
+    line = f'{{"seq":{seq},"at":"2026-01-05T12:00:00+00:00","action":"backup","prev":"","hash":""}}'
+    with pytest.raises(BadObject):
+        read_entry(line.encode())

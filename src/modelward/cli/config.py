@@ -12,5 +12,7 @@ def command(*, store: StorePath = "", vault: VaultPath = "", config: ConfigFile 
     """
     from modelward.bootstrap import resolve
     from modelward.cli.render import show
+    from modelward.config import without_secrets
 
-    show("config", resolve(given({"store": store, "vault": vault, "config": config})), json=json)
+    resolved = resolve(given({"store": store, "vault": vault, "config": config}))
+    show("config", without_secrets(resolved), json=json)

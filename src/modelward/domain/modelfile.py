@@ -173,7 +173,7 @@ def _messages(text: str, file: str) -> list[str]:
 def _object(text: str) -> dict[str, object]:
     try:
         found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -181,6 +181,6 @@ def _object(text: str) -> dict[str, object]:
 def _list(text: str) -> list[dict[str, object]]:
     try:
         found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return []
     return [item if isinstance(item, dict) else {} for item in found] if isinstance(found, list) else []

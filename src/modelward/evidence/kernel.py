@@ -323,7 +323,7 @@ def health_of(device: str, output: bytes) -> DiskHealth | None:
     """What smartctl's JSON says; None where it says nothing of the disk's health."""
     try:
         smart = msgspec.json.decode(output, type=_Smart)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     counters = {_COUNTERS[a.id]: a.raw.value for a in smart.ata_smart_attributes.table if a.id in _COUNTERS}
     for key, name in _NVME.items():

@@ -292,7 +292,7 @@ class SqliteJournal:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        with self._lock, _errors(self._path):
+        with self._lock, _errors(self._path), _cells(self._path):
             yield
 
     @contextmanager
@@ -373,6 +373,17 @@ def _errors(path: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         _raise(error, path)
+
+
+@contextmanager
+def _cells(path: str) -> Iterator[None]:
+    """SQLite sees a page that is none; a cell that holds what we never wrote is for us to see."""
+    try:
+        yield
+    except (msgspec.DecodeError, ValueError, TypeError, OverflowError) as error:
+        raise JournalBroken(
+            f"a row is damaged ({error})", thing=path, next_step="move that file away; the guard begins a new one"
+        ) from error
 
 
 def _raise(error: sqlite3.Error, path: str) -> NoReturn:

@@ -109,7 +109,14 @@ class Addresses:
     def proxy(self, origin: Origin) -> Origin | None:
         """The proxy of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY); none between two programs here."""
         text = proxy_of(origin.scheme, origin.host, self._environ)
-        return parse(text if "://" in text else f"http://{text}").origin if text else None
+        try:
+            return parse(text if "://" in text else f"http://{text}").origin if text else None
+        except RegistryUnreachable as error:
+            raise BadSetting(
+                "a proxy of the environment is none of the form http://host:port",
+                thing=f"{origin.scheme.upper()}_PROXY",
+                next_step="write it so; a proxy that wants a password is not supported",
+            ) from error
 
 
 def connect(origin: Origin, seconds: float, most: Reach) -> socket.socket:
@@ -140,14 +147,11 @@ def check(origin: Origin, most: Reach) -> None:
 
 
 def reach(origin: Origin, most: Reach) -> Reach:
-    """How far inside a server lies: where it has several addresses, by the outermost; INTERNET where none is known.
+    """How far inside a server lies: where it has several addresses, by the outermost. Raises NotReached.
 
     An address beyond ``most`` does not count, so that a name cannot win anything by having one.
     """
-    try:
-        return min(reach_of(str(place[0])) for *_, place in _allowed(origin, most))
-    except NotReached:
-        return Reach.INTERNET
+    return min(reach_of(str(place[0])) for *_, place in _allowed(origin, most))
 
 
 Place = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]  # as getaddrinfo gives it
@@ -178,17 +182,27 @@ def _mirror(text: str) -> tuple[str, Origin]:
     host, equals, url = text.partition("=")
     if not equals or not host.strip():
         raise BadSetting(
-            "not a mirror", thing=text, next_step="write host=url, for example host.example=http://box:5000"
+            "not a mirror", thing=shown(text), next_step="write host=url, for example host.example=http://box:5000"
         )
     try:
         return host.strip(), parse(url.strip()).origin
     except RegistryUnreachable as error:
-        raise BadSetting(error.what, thing=text, next_step="write host=url with http:// or https://") from error
+        raise BadSetting(
+            error.what, thing=shown(text), next_step="write host=url with http:// or https://, without a user name"
+        ) from error
+
+
+def shown(url: str) -> str:
+    """An address for other eyes: without user and password, and without the parameters, which may sign it."""
+    return _USER.sub("//", url.partition("?")[0])[:200]
+
+
+_USER = re.compile(r"//[^/]*@")
 
 
 def _nowhere(url: str, why: str) -> RegistryUnreachable:
     return RegistryUnreachable(
-        f"not followed: {why}", thing=url[:200], next_step="use another source, or tell who runs that registry"
+        f"not followed: {why}", thing=shown(url), next_step="use another source, or tell who runs that registry"
     )
 
 

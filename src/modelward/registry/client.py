@@ -235,7 +235,12 @@ class RegistryClient:
     def _reach_of(self, registry: Origin) -> Reach:
         """How far inside the registry lay when it was first met: neither it nor what it names may lie further."""
         if registry not in self._reach:
-            self._reach[registry] = reach(registry, self._addresses.most(registry))
+            try:
+                self._reach[registry] = reach(registry, self._addresses.most(registry))
+            except NotReached:
+                if self._addresses.proxy(registry) is None:
+                    return Reach.INTERNET  # for now: its name may be known the next time
+                self._reach[registry] = Reach.INTERNET
         return self._reach[registry]
 
     def _wait(self, answer: Answer, attempt: int) -> None:
@@ -248,7 +253,7 @@ class RegistryClient:
         elif text:
             try:
                 seconds = (parsedate_to_datetime(text) - self._clock.now()).total_seconds()
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError):
                 seconds = 1.0
         if seconds > self._limits.wait:
             raise RegistryUnreachable(

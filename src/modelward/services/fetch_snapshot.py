@@ -6,8 +6,8 @@ from blake3 import blake3
 
 from modelward.domain.chunks import CHUNK, ChunkList
 from modelward.domain.digest import Digest
-from modelward.domain.errors import HashMismatch
-from modelward.domain.interchange import FetchReport, Reference
+from modelward.domain.errors import DamageError, HashMismatch
+from modelward.domain.interchange import FetchReport, Parcel, Reference
 from modelward.domain.name import ModelName
 from modelward.ports import OciRegistry, VaultWriter
 from modelward.scan import copy_whole
@@ -29,7 +29,7 @@ def fetch(
     began = site.clock.monotonic()
     vault, model = site.the_vault(), name or source.model
     there = _There(site, registry, source.place)
-    parcel = unpack(there, registry.manifest_bytes(source.place, source.reference), source.digest)
+    parcel = _parcel(there, registry, source)
     wanted = lacking(vault, parcel)
     site.progress.begin("fetch", sum(blob.size for blob in wanted))
     outcome, identity, fetched, moved = "planned", "", len(wanted), sum(blob.size for blob in wanted)
@@ -53,6 +53,15 @@ def fetch(
         seconds=round(site.clock.monotonic() - began, 3),
         dry_run=dry_run,
     )
+
+
+def _parcel(there: "_There", registry: OciRegistry, source: Reference) -> Parcel:
+    """What the reference names, proved to be a version; an error says of which place, and what can be fetched."""
+    try:
+        return unpack(there, registry.manifest_bytes(source.place, source.reference), source.digest)
+    except DamageError as error:
+        advice = error.next_step or "check the name: only what modelward push has sent can be fetched"
+        raise type(error)(error.what, thing=error.thing or source, next_step=advice) from error
 
 
 class _There:

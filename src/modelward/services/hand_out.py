@@ -322,7 +322,7 @@ def _read_index(root: Folder) -> dict[str, object]:
         document = msgspec.json.decode(root.read("index.json", _INDEX_LIMIT))
     except BlobMissing:
         return blank
-    except (msgspec.DecodeError, RecursionError, DamageError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DamageError) as error:
         raise BadSetting(
             f"its index cannot be read ({error})",
             thing=f"{root.path}/index.json",

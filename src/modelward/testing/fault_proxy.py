@@ -172,6 +172,8 @@ def _head(link: socket.socket) -> tuple[bytes, bytes]:
 def _parsed(head: bytes) -> tuple[str, str, dict[str, str]]:
     first, *lines = head.decode("latin-1").split("\r\n")
     method, path, _ = first.split(" ", 2)
+    if path.startswith("http://"):  # to a proxy the whole address is said
+        path = "/" + path.removeprefix("http://").partition("/")[2]
     named = (line.partition(":") for line in lines)
     return method, path, {name.lower(): value.strip() for name, _, value in named}
 

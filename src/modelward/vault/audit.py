@@ -43,7 +43,7 @@ def read_entry(line: bytes) -> AuditEntry:
         keys = {key: value for key, value in body.items() if key not in _OURS}
         at = datetime.fromisoformat(body["at"]).astimezone(UTC)
         return AuditEntry.of(int(body["seq"]), at, str(body["action"]), keys)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BadObject(f"not an entry of the audit log ({error})") from error
 
 
