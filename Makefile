@@ -85,7 +85,7 @@ $(VENV)/.ready: $(VENV)/.packages pyproject.toml
 # Programs that some tests need beside ours; without them those tests are skipped and say why.
 peers:
 	@missing=; for pair in skopeo:skopeo docker-registry:docker-registry mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs \
-		chromium:chromium promtool:prometheus shellcheck:shellcheck strace:strace; do \
+		chromium:chromium promtool:prometheus shellcheck:shellcheck strace:strace ip:iproute2; do \
 		command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; done; \
 	if [ -n "$$missing" ] && $(root_on_debian); then \
 		echo "Installing what some tests need:$$missing"; \
