@@ -177,6 +177,6 @@ def _copy(found: importlib.metadata.Distribution, need: Requirement, site: Path)
     if not need.specifier.contains(found.version, prereleases=True):
         raise RuntimeError(f"{need.name} {found.version} is installed here, and {need} is locked: run make test once")
     for file in found.files or ():
-        if ".." not in file.parts and file.suffix != ".pyc":
+        if ".." not in file.parts and (source := Path(str(found.locate_file(file)))).exists():
             (site / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(str(found.locate_file(file)), site / file)
+            shutil.copy2(source, site / file)  # with its date, so that what is compiled need not be compiled again
