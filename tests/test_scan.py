@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from blake3 import blake3
@@ -596,7 +597,9 @@ def test_buffers_are_used_again(blob: Blob, monkeypatch: pytest.MonkeyPatch) -> 
         made.append(length)
         return real(fd, length)
 
-    monkeypatch.setattr(scan, "_BUFFERS", scan._Buffers(CHUNK))  # noqa: SLF001 - as in a new process
+    pool = scan._Buffers(CHUNK)  # noqa: SLF001 - as in a new process
+    monkeypatch.setattr(scan, "_BUFFERS", pool)
+    monkeypatch.setattr(scan, "_GROUPS", {1: pool})
     monkeypatch.setattr("modelward.scan.mmap.mmap", count_buffers)
     for _ in range(5):
         hash_whole(blob.fd, SIX, reading(threads=2), chunks=True)
@@ -682,3 +685,24 @@ def test_neighbours_that_are_read_at_once_come_out_the_same(group: int, short: i
     assert copy_checked(fill, chunk_list, Sink(), reading(), only=(5, 0, 1), group=group) == tuple(
         index for index in (0, 1, 5) if index in failed
     )
+
+
+def test_buffers_are_few_where_few_are_wanted_and_go_when_they_are_released(
+    blob: Blob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frugal reader makes one buffer a thread and its spare ones; released, none of them is kept."""
+    made: list[mmap.mmap] = []
+
+    def counted(number: int, size: int) -> mmap.mmap:
+        made.append(mmap.mmap(number, size))
+        return made[-1]
+
+    scan.release_buffers()
+    monkeypatch.setattr(scan, "mmap", SimpleNamespace(mmap=counted))
+    frugal = reading(threads=2)
+    frugal.spare = 1
+    checked = hash_whole(blob.fd, SIX, frugal, chunks=True)
+    assert checked.sha256 == hashlib.sha256(blob.data).hexdigest()
+    assert 1 <= len(made) <= 3
+    scan.release_buffers()
+    assert all(buffer.closed for buffer in made)

@@ -26,7 +26,6 @@ from modelward.runtimes.host import parse_host, route_to
 from modelward.runtimes.ollama import OllamaRuntime
 from modelward.scan import Pace, Reading
 from modelward.services.site import Site
-from modelward.serving.endpoint import Endpoint
 from modelward.sources.paced import PacedSource
 from modelward.sources.siblings import SiblingSource, find_siblings
 from modelward.sources.store import StoreSource
@@ -40,12 +39,13 @@ from modelward.vault.local import LocalVault
 from modelward.vault.writer import VaultLimits, store_key
 
 if TYPE_CHECKING:
-    from modelward.services.export import Target
-    from modelward.services.import_ import Bundle
-
-if TYPE_CHECKING:
     from modelward.evidence.surroundings import HostSurroundings
+    from modelward.services.export import Target
     from modelward.services.forecast import Known
+    from modelward.services.import_ import Bundle
+    from modelward.serving.endpoint import Endpoint
+
+_FEW_THREADS = 2  # one reads while the other hashes
 
 Watch = Callable[[str], AbstractContextManager[Progress]]
 
@@ -79,11 +79,15 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """Why a workplace is opened: what ends its work, its cause in the audit log, how long the server may take."""
+    """Why a workplace is opened: what ends its work, its cause in the audit log, how long the server may take.
+
+    A ``frugal`` one reads with few buffers: it is at work beside other programs, and may take a little longer.
+    """
 
     stop: threading.Event = field(default_factory=threading.Event)
     cause: str = "user"
     server_seconds: float = 10.0
+    frugal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +156,7 @@ class Workplace:
         """Another server than the one of the settings."""
         return OllamaRuntime(parse_host(url), self.site.clock, environ=os.environ)
 
-    def serving(self, url: str, listen: str) -> Endpoint:
+    def serving(self, url: str, listen: str) -> "Endpoint":
         """A place from which the server at ``url`` can pull what the vault has.
 
         Without ``listen`` (address[:port]) it is loopback for a server here, and else the address by which this
@@ -163,6 +167,8 @@ class Workplace:
             raise BadSetting("not an address and port", thing=listen, next_step="write for example 192.168.1.5:8123")
         shown = host if host not in ("", "0.0.0.0") else route_to(parse_host(url))  # noqa: S104 - what the user gave
         token = secrets.token_hex(16)
+        from modelward.serving.endpoint import Endpoint
+
         return Endpoint(self.site.the_vault().open_blob, listen=(host or shown, int(port)), shown=shown, token=token)
 
     def wait_for_hours(self) -> None:
@@ -206,6 +212,8 @@ def open_settings(
         progress = stack.enter_context(watch(settings.log_level))
         reading = _reading(settings, clock, progress)
         reading.stop = errand.stop
+        if errand.frugal:
+            reading.threads, reading.spare = reading.threads or _FEW_THREADS, 1
         path, place = Path(settings.vault), _place(settings, wish, stack)
         _keep_apart(place, path)
         store = _store(place, settings, clock, create=wish.create_store)

@@ -12,10 +12,10 @@ import mmap
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from queue import SimpleQueue
 from typing import Any, Protocol
 
 from blake3 import blake3
@@ -76,8 +76,8 @@ class Pace:
 class Reading:
     """How to read: shared by all reads of one command.
 
-    ``deadline`` is a monotonic time in seconds after which no further chunk is begun; ``stop`` ends every
-    read at the next chunk with Interrupted.
+    ``spare`` buffers more than threads keep these from waiting for SHA-256. ``deadline`` is a monotonic time in
+    seconds after which no further chunk is begun; ``stop`` ends every read at the next chunk with Interrupted.
     """
 
     clock: Clock
@@ -85,6 +85,7 @@ class Reading:
     pace: Pace
     mode: ReadMode = ReadMode.DIRECT
     threads: int = 0
+    spare: int = 4
     deadline: float | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -251,21 +252,35 @@ def _looks_lost(file: BlobFile, view: memoryview, offset: int, length: int) -> b
 
 
 class _Buffers:
-    """Page-aligned buffers of one size, made once and used again for the life of the process."""
+    """Page-aligned buffers of one size, made once and used again until they are released."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._free: SimpleQueue[mmap.mmap] = SimpleQueue()
+        self._free: deque[mmap.mmap] = deque()
 
     def take(self) -> mmap.mmap:
-        return mmap.mmap(-1, self._size) if self._free.empty() else self._free.get()
+        try:
+            return self._free.pop()
+        except IndexError:
+            return mmap.mmap(-1, self._size)
 
     def give(self, buffer: mmap.mmap) -> None:
-        self._free.put(buffer)
+        self._free.append(buffer)
+
+    def release(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._free.pop().close()
 
 
 _BUFFERS = _Buffers(CHUNK)
 _GROUPS: dict[int, _Buffers] = {1: _BUFFERS}
+
+
+def release_buffers() -> None:
+    """Give the memory of all buffers that are not in use back to the system; they are made anew when needed."""
+    for buffers in tuple(_GROUPS.values()):
+        buffers.release()
 
 
 class _Runs(Sequence[tuple[int, int]]):
@@ -333,7 +348,7 @@ class _Pass:
         workers = min(reading.workers(), len(self._runs)) or 1
         self._workers = workers
         # Of small buffers a few more than workers, so that these need not wait for the hash; of large ones, one.
-        self._slots = threading.Semaphore(workers + ((4 if group == 1 else 1) if sha else 0))
+        self._slots = threading.Semaphore(workers + ((reading.spare if group == 1 else 1) if sha else 0))
 
     @property
     def next_chunk(self) -> int:

@@ -255,7 +255,7 @@ def _opener(present: Present) -> Opener:
     def opened(
         progress: Progress, stop: threading.Event, *, cause: str, hurry: bool = False, create_vault: bool = False
     ) -> Iterator[Workplace]:
-        errand = Errand(stop=stop, cause=cause, server_seconds=_HURRY if hurry else 10.0)
+        errand = Errand(stop=stop, cause=cause, server_seconds=_HURRY if hurry else 10.0, frugal=True)
         wish = Wish(create_vault=create_vault)
         with open_settings(present.settings, wish, lambda _: _as_context(progress), errand) as place:
             yield place
@@ -326,6 +326,7 @@ def _served(stack: ExitStack, process: Process, clock: SystemClock) -> str:
     """Serve API and dashboard; returns the address."""
     from modelward.api.app import create_app
     from modelward.api.server import bind, serve
+    from modelward.web.engine import prepare
     from modelward.web.handlers import page_error
     from modelward.web.pages import PAGES
 
@@ -346,6 +347,7 @@ def _served(stack: ExitStack, process: Process, clock: SystemClock) -> str:
     bound = bind(settings.listen)
     app = create_app(deps, listen=bound.listen, pages=PAGES, page_error=page_error)
     running = serve(app, settings, bound)
+    prepare()
     stack.callback(running.stop)
     return running.address
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from modelward.cli import standing
 from modelward.cli.app import VERBS, program
 from modelward.cli.readiness import command
 from modelward.domain.errors import BadSetting
@@ -73,3 +74,35 @@ def test_a_health_check_refuses_a_deadline_that_is_none() -> None:
     """The error names what may be written instead."""
     with pytest.raises(BadSetting, match="not a duration"):
         command(("--deadline", "soon"), {})
+
+
+def test_a_guard_is_started_without_the_command_line_library() -> None:
+    """It runs for months and has to stay small."""
+    loaded = loaded_by("guard", "--check-interval=60", "--config", "/nowhere/at/all.toml")
+    assert "modelward.cli.standing" in loaded
+    assert "modelward.cli.guard" not in loaded
+
+
+@pytest.mark.parametrize(
+    "words", [("--once",), ("--json",), ("--practice", "x"), ("--store",), ("--verbose=1",), ("-q",)]
+)
+def test_other_ways_to_start_a_guard_are_left_to_the_command_line(words: tuple[str, ...]) -> None:
+    """What the plain reader does not know, it does not guess."""
+    assert standing.command(words, {}) is None
+
+
+def test_plain_words_become_settings_and_switches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Options become the settings of their names, with the last of two that contradict."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "manifests").mkdir()
+    asked: list[object] = []
+
+    def stand(flags: dict[str, str], **more: bool) -> int:
+        asked.append((flags, more))
+        return 0
+
+    monkeypatch.setattr(standing, "stand", stand)
+    words = ["--interval", "5", "--listen=", "--no-maintenance", "-v", "--store", str(tmp_path)]
+    assert standing.command(words, {}) == 0
+    flags = {"maintenance_interval": "5", "store": str(tmp_path)}
+    assert asked == [(flags, {"verbose": True, "maintenance": False})]

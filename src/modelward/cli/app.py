@@ -60,6 +60,9 @@ VERBS = (
 )
 
 
+_PLAINLY = {"health": "modelward.cli.readiness", "guard": "modelward.cli.standing"}
+
+
 def program(verbs: Sequence[str] = VERBS) -> "typer.Typer":
     """The command line with these verbs; only they are loaded."""
     import typer
@@ -109,12 +112,12 @@ def _run(arguments: list[str]) -> int:
 
 
 def _quickly(arguments: list[str]) -> int | None:
-    """A health check runs every few seconds: it is answered without the command line's library where that will do."""
-    if arguments[:1] != ["health"]:
+    """A health check runs every few seconds, a guard for months: both do without the command line's library."""
+    where = _PLAINLY.get(arguments[0] if arguments else "")
+    if where is None:
         return None
-    from modelward.cli import readiness
-
-    return readiness.command(arguments[1:], os.environ)
+    code: int | None = import_module(where).command(arguments[1:], os.environ)
+    return code
 
 
 def _command(arguments: list[str]) -> Any:  # noqa: ANN401 - typer's own copy of click has no public types

@@ -44,17 +44,16 @@ def command(
     healed from the cheapest good source. SIGHUP reads the settings anew, SIGTERM ends it within ten seconds.
     """
     from modelward.cli.practice import on_practice_ground
-    from modelward.cli.text_guard import show_round
-    from modelward.serve import assembled, run, stop_by_signal
+    from modelward.cli.standing import stand
 
     flags = on_practice_ground({"store": store, "vault": vault, "config": config}, practice)
     more = {"maintenance_interval": interval, "check_interval": check_interval, "listen": listen}
-    stop = stop_by_signal()
-    with assembled(given({**flags, **more}), verbose=verbose, maintenance=maintenance, serve=not once) as process:
-        if once:
-            return show_round(process.once(), json=json)
-        typer.echo(f"guarding {process.store}", err=True)
-        if process.address:
-            typer.echo(f"dashboard and API: {process.address}", err=True)
-        run(process, stop)
-    return 0
+    chosen = given({**flags, **more})
+    if not once:
+        return stand(chosen, verbose=verbose, maintenance=maintenance)
+    from modelward.cli.text_guard import show_round
+    from modelward.serve import assembled, stop_by_signal
+
+    stop_by_signal()
+    with assembled(chosen, verbose=verbose, maintenance=maintenance, serve=False) as process:
+        return show_round(process.once(), json=json)

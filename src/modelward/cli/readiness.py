@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from modelward import config
+from modelward.cli.plainly import options
 from modelward.domain.units import parse_duration
 from modelward.domain.words import printable
 
@@ -17,9 +18,10 @@ _REQUEST = b"GET /readyz HTTP/1.0\r\nHost: %s\r\nConnection: close\r\n\r\n"
 
 def command(words: Sequence[str], environ: Mapping[str, str]) -> int | None:
     """Carry out ``modelward health`` with these words behind it: the exit code; None for words that are none of its."""
-    given = _options(words)
-    if given is None:
+    read = options(words, ("--config", "--deadline"), {})
+    if read is None:
         return None
+    given, _ = read
     flags = {"config": given["config"]} if given.get("config") else {}
     found = config.resolve(flags, environ, platform=sys.platform, home=Path.home(), cwd=Path.cwd())
     return tell(found.settings, given.get("deadline", DEADLINE))
@@ -31,17 +33,6 @@ def tell(settings: config.Settings, deadline: str) -> int:
     ready, words = ask(settings.listen, tls=bool(settings.tls_cert), seconds=seconds)
     print(printable(words))
     return 0 if ready else 1
-
-
-def _options(words: Sequence[str]) -> dict[str, str] | None:
-    """The values of the verb's options, as ``--name value`` or ``--name=value``."""
-    found, left = {}, list(words)
-    while left:
-        name, equals, value = left.pop(0).partition("=")
-        if name not in ("--config", "--deadline") or not (equals or left):
-            return None
-        found[name.removeprefix("--")] = value if equals else left.pop(0)
-    return found
 
 
 def ask(listen: str, *, tls: bool, seconds: float) -> tuple[bool, str]:

@@ -3,7 +3,8 @@
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
+
+from modelward.domain.trend import median
 
 _NORMAL = 1.4826  # a normal distribution's standard deviation over its median absolute deviation
 

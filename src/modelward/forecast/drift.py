@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from statistics import median
 
 from modelward.domain.forecast import LEAST, Confidence, Forecast, ForecastKind
+from modelward.domain.trend import median
 from modelward.domain.units import format_duration
 from modelward.forecast.change import spread
 from modelward.forecast.record import BASE_RATES, DAY, HIT_RATES, HOUR, moment, not_enough

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from statistics import median
 from typing import TYPE_CHECKING
 
 from modelward.domain.forecast import LEAST, Confidence, Forecast, ForecastKind, ScrubSeen
+from modelward.domain.trend import median
 from modelward.domain.units import format_bytes
 from modelward.forecast.change import cusum, spread
 from modelward.forecast.record import BASE_RATES, DAY, HIT_RATES, not_enough

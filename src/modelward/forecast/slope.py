@@ -4,8 +4,8 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
+from modelward.domain.trend import median
 from modelward.forecast.smooth import Point
 
 _MOST = 32  # points, after thinning: at most 496 pairs

@@ -3,9 +3,9 @@
 import itertools
 import math
 from collections.abc import Sequence
-from statistics import median
 
 from modelward.domain.forecast import LEAST, Confidence, Forecast, ForecastKind
+from modelward.domain.trend import median
 from modelward.domain.units import format_duration
 from modelward.forecast.record import BASE_RATES, DAY, HIT_RATES, moment, not_enough
 from modelward.forecast.smooth import Holt, Point, holt, within

@@ -17,7 +17,7 @@ from modelward.guard.probing import Prober
 from modelward.guard.reconcile import Reconciler
 from modelward.guard.rows import action_rows, drill_row
 from modelward.guard.watcher import Watcher
-from modelward.scan import signals_held
+from modelward.scan import release_buffers, signals_held
 from modelward.services.brake import wished_release
 
 _TICK = 1.0
@@ -118,6 +118,7 @@ class Guard:
         self._overtime()
         if self.beat - self._trimmed_at >= _TRIM_EVERY:
             self._trimmed_at = self.beat
+            release_buffers()
             give_back()
         if self._maintenance and self._heart.board.standing is not None:
             self._due_tasks()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from functools import partial
 from typing import Final
 
@@ -98,6 +97,8 @@ def _kind(text: str) -> str:
     word = text.strip().lower().replace("-", " ")
     if word and word not in set(Kind):
         kinds = [kind.value for kind in Kind]
+        from difflib import get_close_matches  # only where there is a mistake
+
         near = get_close_matches(word, kinds, n=1) or kinds
         raise BadSetting("no kind of alert", thing=repr(text), next_step=f"write for example {near[0]!r}")
     return word
