@@ -57,7 +57,7 @@ API = (
     "/forecast",
     "/diagnostics",
 )
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 @dataclass

@@ -72,15 +72,14 @@ def _file(pattern: str) -> Path:
 def _on(pattern: str, use: Callable[[Place], object], data: bytes) -> None:
     """Have the file hold these bytes while it is used; then everything is as it was."""
     path = _file(pattern)
-    mode, good = path.stat().st_mode, path.read_bytes()
-    log = _place().vault / "modelward" / "audit.jsonl"
-    logged = log.read_bytes()
-    _write(path, data, mode)
+    own = _place().vault / "modelward"
+    before = {each: (each.read_bytes(), each.stat().st_mode) for each in (path, *own.glob("audit*.js*"))}
+    _write(path, data, before[path][1])
     try:
         use(_place())
     finally:
-        _write(log, logged, log.stat().st_mode)
-        _write(path, good, mode)
+        for each, (good, mode) in before.items():
+            _write(each, good, mode)
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

@@ -42,7 +42,9 @@ EXEMPT: Final = {
     "notify/otlp.py:OtlpCollector.send": "the answer of our own child, of one fixed type",
     "notify/otlp_child.py:main": "its job comes from our own guard",
     "services/adopt_layout.py:_take": "hands bytes to domain/interchange.py, which _planned reaches",
-    "services/fetch_snapshot.py:fetch": "hands bytes to domain/interchange.py, which _planned of a layout reaches",
+    "services/fetch_snapshot.py:_parcel": "hands bytes to domain/interchange.py, which _planned of a layout reaches",
+    "web/engine.py:_fetch": "reads what our own child has made of our own templates",
+    "web/engine.py:environment.<locals>.Loader.load": "the same",
 }
 
 

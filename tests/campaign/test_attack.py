@@ -212,7 +212,7 @@ def test_parsers_under_atheris(tmp_path: Path, run: Run) -> None:
         for place, data in enumerate(good[name]):
             (folder / str(place)).write_bytes(data)
         with run.case(number, name):
-            limits = [f"-max_total_time={seconds}", f"-seed={run.seed}", "-timeout=5", "-rss_limit_mb=1024"]
+            limits = [f"-max_total_time={seconds}", f"-seed={run.seed}", "-timeout=20", "-rss_limit_mb=1024"]
             limits = ["-runs=200", *limits[1:]] if run.cases else limits
             done = subprocess.run(
                 [
