@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelward.domain.alert import Kind
-from modelward.domain.errors import StoreNotFound, VaultMissing, WriteFailed
+from modelward.domain.errors import DiskFull, StoreNotFound, VaultMissing, WriteFailed
 from modelward.domain.history import ActionRow, DrillRow, FindingRow, JobRow, ScrubRow, SpaceRow
 from modelward.domain.name import ModelName
 from modelward.domain.standing import JobState
@@ -286,6 +286,18 @@ def test_maintenance_keeps_space_and_scrubs(room: Room) -> None:
     assert {row.of for row in room.journal.rows(ScrubRow, since)} == {"store", "vault"}
     assert {row.of for row in room.journal.rows(SpaceRow, since)} == {"store", "vault"}
     assert room.troubles() <= {(Kind.DISK, "store"), (Kind.DISK, "vault")}
+
+
+def test_a_full_disk_is_told_though_maintenance_fails_of_it(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D1: a backup that finds no space does not keep the guard from saying that the disk is full."""
+
+    def full(*_: object) -> None:
+        raise DiskFull("not enough space", thing="vault", next_step="free some")
+
+    room.change(disk_free="100")
+    monkeypatch.setattr("modelward.guard.work.tend", full)
+    room.guard.once()
+    assert room.troubles() >= {(Kind.MAINTENANCE, "maintenance"), (Kind.DISK, "store"), (Kind.DISK, "vault")}
 
 
 def test_rot_in_the_vault_is_found_and_healed(room: Room) -> None:

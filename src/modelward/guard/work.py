@@ -49,12 +49,12 @@ def maintain(heart: Heart, job: Job) -> Maintained:
     """Tend the store, apply retention, look at disks and dates, tidy the journal."""
     with opened(heart, job, create_vault=heart.may_create_vault()) as place:
         heart.remember_vault(place.site)
-        tended = tend(place.site)
-        told(heart, tended)
-        forgotten, freed = _retain(heart, place)
-        heart.record(_space(place.site, heart.clock.now()))
-        remember_drives(heart.journal, place.known_to_forecasts().drives)
-        survey(heart, place)
+        try:
+            tended = tend(place.site)
+            told(heart, tended)
+            forgotten, freed = _retain(heart, place)
+        finally:
+            _take_stock(heart, place)
     heart.journal.compact(heart.clock.now())
     report = tended.report
     outcomes = [result.outcome for result in report.models] if report is not None else []
@@ -70,10 +70,19 @@ def maintain(heart: Heart, job: Job) -> Maintained:
 def tend_store(heart: Heart, job: Job) -> Tended:
     """Prove and back up what is new, between two maintenance runs."""
     with opened(heart, job) as place:
-        tended = tend(place.site)
-        told(heart, tended)
-        survey(heart, place)
+        try:
+            tended = tend(place.site)
+            told(heart, tended)
+        finally:
+            survey(heart, place)
     return tended
+
+
+def _take_stock(heart: Heart, place: Place) -> None:
+    """Also where the work failed: a disk that is full is what it fails of, and has to be told."""
+    heart.record(_space(place.site, heart.clock.now()))
+    remember_drives(heart.journal, place.known_to_forecasts().drives)
+    survey(heart, place)
 
 
 def told(heart: Heart, tended: Tended) -> None:
