@@ -55,9 +55,9 @@ def draw(kept: dict[str, Any]) -> str:
     def x(at: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * at / end
 
-    memory = Panel("memory of the guard, MiB", 48, 150, 0, _above(max(row["resident"] / 1024 for row in rows)))
-    counts = Panel("open descriptors, threads", 246, 100, 0, _above(max(row["descriptors"] for row in rows)))
-    healing = Panel("seconds until a fault was healed", 394, 150, *_decades(faults), scale=math.log10)
+    memory = Panel("memory of the guard, MiB", 56, 150, 0, _above(max(row["resident"] / 1024 for row in rows)))
+    counts = Panel("open descriptors, threads", 254, 100, 0, _above(max(row["descriptors"] for row in rows)))
+    healing = Panel("seconds until a fault was healed", 402, 150, *_decades(faults), scale=math.log10)
     parts = [
         *_frame(memory, _even(memory), x, end),
         _line(x, memory, [(row["at"], row["resident"] / 1024) for row in rows], "a"),
@@ -89,7 +89,7 @@ def about(name: str) -> str:
 
 def _above(value: float) -> float:
     """The next round number above a value."""
-    step = 10.0 ** math.floor(math.log10(max(value, 1)))
+    step = 2 * 10.0 ** math.floor(math.log10(max(value, 1)))
     return math.ceil(value * 1.05 / step) * step
 
 

@@ -124,7 +124,11 @@ def test_a_guard_under_random_faults(run: Run, quick: Path, tmp_path: Path) -> N
             probes = probes_answered(scene.visitor.get("/metrics")[1].decode())
             samples.append(look(scene.guard.pid, state, time.monotonic() - began, probes))
 
-        with Every(3.0 if whole else 0.3, sample) as meter, Every(1.0 if whole else 0.05, scene.visitor.visit) as pages:
+        with (
+            _kept(run, scene, faults, samples),
+            Every(3.0 if whole else 0.3, sample) as meter,
+            Every(1.0 if whole else 0.05, scene.visitor.visit) as pages,
+        ):
             for number in run.numbers():
                 with run.case(number) as rng:
                     faults.append(_one(scene, rng, whole=whole, began=began))
@@ -136,9 +140,7 @@ def test_a_guard_under_random_faults(run: Run, quick: Path, tmp_path: Path) -> N
         assert scene.modelward("audit", "verify") == scene.modelward("verify", "--level", "full") == 0
         assert scene.modelward("verify", "--vault-copy") == 0
         assert scene.hook.forged == 0
-        _count(run, scene, faults, samples)
     if whole:
-        _keep(scene.server.what, faults, samples)
         _did_not_grow(samples)
 
 
@@ -153,6 +155,18 @@ def _one(scene: Scene, rng: random.Random, *, whole: bool, began: float) -> tupl
     print(f"{at:7.1f} s  {name}: healed after {seconds:.2f} s", flush=True)
     time.sleep(rng.expovariate(1 / 3) if whole else 0)
     return round(at, 1), name, round(seconds, 2)
+
+
+@contextmanager
+def _kept(run: Run, scene: Scene, faults: list[tuple[float, str, float]], samples: list[Sample]) -> Iterator[None]:
+    """What was measured is kept, of a soak that fails as well."""
+    try:
+        yield
+    finally:
+        if faults and samples:
+            _count(run, scene, faults, samples)
+            if not run.cases:
+                _keep(scene.server.what, faults, samples)
 
 
 def _count(run: Run, scene: Scene, faults: list[tuple[float, str, float]], samples: list[Sample]) -> None:
