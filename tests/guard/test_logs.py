@@ -237,6 +237,19 @@ def test_a_full_disk_stops_nothing_and_is_told_afterwards(tmp_path: Path, make: 
     assert found == [("log_lines_lost", 3), ("step", 3), ("step", 4)]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_disk_that_stays_full_stops_no_guard_from_ending(make: Make) -> None:
+    """D1: what was never written is given up; ending is no error."""
+    log = make()
+    file = log._files[MAINTENANCE]  # noqa: SLF001 - no other way to a file on a full disk
+    file.close()
+    file.stream = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - closed by the log
+    log.say("step")
+    assert file.lost == 1
+    log.close()
+    assert file.stream is None
+
+
 def test_a_folder_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
     """At start, not when the first line is lost."""
     (tmp_path / "logs").mkdir()

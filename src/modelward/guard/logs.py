@@ -8,7 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -111,6 +111,11 @@ class _File(RotatingFileHandler):
         before = self.lost
         super().emit(record)
         self.lost = 0 if self.lost == before else self.lost
+
+    def close(self) -> None:
+        """Close the file; lines that the disk did not take are given up with it."""
+        with suppress(OSError):
+            super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - as the base class has it
         """Count the line: there is nobody to tell, and the guard goes on."""
