@@ -55,7 +55,7 @@ supply: $(VENV)/.ready ## check pins and advisories, build twice and compare, ma
 	@$(BIN)/python -m scripts.supply $(ARGS)
 
 docs: $(VENV)/.ready ## write what docs/ and deploy/ say of the program from the program
-	@for page in reference settings api_reference picture; do $(BIN)/python -m scripts.$$page || exit 1; done
+	@for page in reference settings forecasts api_reference picture; do $(BIN)/python -m scripts.$$page || exit 1; done
 
 lock: $(VENV)/.ready ## resolve requirements/*.in again (ARGS=--upgrade for newer versions)
 	@$(LOCK) $(ARGS) requirements/run.in --output-file requirements/run.txt

@@ -22,6 +22,7 @@ PARTS = {
     "scrub_store": "Scrubs and drills",
     "backup_overdue": "Limits that raise an alert",
     "probe": "Probes",
+    "forecast_trees": "Forecasts",
     "alert_urls": "Alerts",
     "otlp_endpoint": "OpenTelemetry",
     "log_folder": "Logs of the guard",
@@ -46,6 +47,7 @@ TAKES = {
     "policy": "restore, alert or ignore",
     "policies": "list of model=policy",
     "probe": "one, loaded, all or off",
+    "trees": "off, auto or on",
 }
 _BARE = frozenset({"whole", "days", "percent", "minutes", "yes"})
 _LISTS = frozenset({"names", "listed", "policies"})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelward import config
-from modelward.domain.errors import BadSetting, StoreNotFound, VaultMissing
+from modelward.domain.errors import BadSetting, MissingExtra, StoreNotFound, VaultMissing
 from modelward.domain.reading import ReadMode
 from modelward.domain.retention import Policy
 from modelward.domain.timetable import Timetable
@@ -40,8 +40,9 @@ from modelward.vault.writer import VaultLimits, store_key
 
 if TYPE_CHECKING:
     from modelward.evidence.surroundings import HostSurroundings
+    from modelward.forecast.trees import Trees
     from modelward.services.export import Target
-    from modelward.services.forecast import Known
+    from modelward.services.forecast import Known, Learned
     from modelward.services.import_ import Bundle
     from modelward.serving.endpoint import Endpoint
 
@@ -144,12 +145,14 @@ class Workplace:
         whole = {"store": sum(stat.file.size for stat in site.store.inventory().blobs.values())}
         if vault is not None:
             whole["vault"] = sum(stat.file.size for stat in vault.objects().values())
+        learned, missing = learned_detector(self.settings)
         return Known(
+            learned=learned,
             windows={task.name: task.every.total_seconds() for task in tasks_of(self.settings)},
             whole=whole,
             deadline=self.settings.probe_deadline.total_seconds(),
             drives=drives,
-            notes=notes,
+            notes=(*notes, *missing),
         )
 
     def server_at(self, url: str) -> OllamaRuntime:
@@ -388,6 +391,33 @@ def collector(settings: config.Settings) -> Collector | None:
 
     lines = (*settings.otlp_headers, *secret_file.lines(settings.otlp_headers_file, "otlp_headers_file"))
     return OtlpCollector(settings.otlp_endpoint, headers_of(lines, "otlp_headers"), os.environ)
+
+
+def half_space_trees() -> "Trees":
+    """The detector itself, with the time that a back-test takes; raises MissingExtra."""
+    from modelward.learned.trees import HalfSpaceTrees
+
+    return HalfSpaceTrees(os.environ, seconds=1800.0)
+
+
+def learned_detector(settings: config.Settings) -> "tuple[Learned | None, tuple[str, ...]]":
+    """The detector that the settings want in place of our own, or a note on what it lacks."""
+    if settings.forecast_trees == "off":
+        return None, ()
+    from modelward.forecast.trees import HABITS
+    from modelward.learned.record import record
+    from modelward.learned.trees import HalfSpaceTrees
+    from modelward.services.forecast import Learned
+
+    kept = record()
+    kinds = [kind for kind in HABITS if settings.forecast_trees == "on" or kind in kept.won]
+    if not kinds:
+        return None, ()
+    try:
+        trees = HalfSpaceTrees(os.environ)
+    except MissingExtra as error:
+        return None, (f"forecast_trees: {error}",)
+    return Learned(trees=trees, right={kind: kept.precision(kind) for kind in kinds}), ()
 
 
 @contextmanager

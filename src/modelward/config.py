@@ -78,6 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     probe_interval: timedelta
     probe_deadline: timedelta
     probe_failures: int
+    forecast_trees: str
     alert_urls: tuple[str, ...]
     alert_urls_file: str
     webhook_url: str
@@ -211,6 +212,13 @@ GUARD_SETTINGS = (
     Setting(name="probe_deadline", help="how long an answer may take", default="60s", parse=read.period),
     Setting(
         name="probe_failures", help="failed probes in a row that count as an outage", default="2", parse=read.whole
+    ),
+    Setting(
+        name="forecast_trees",
+        help="let half-space trees foretell latency, errors and slowing devices: off, on, or auto where they won the"
+        " back-test; needs the extra ml",
+        default="off",
+        parse=read.trees,
     ),
     Setting(
         name="alert_urls", help="where alerts go: Apprise URLs, by comma", default="", parse=read.listed, secret=True

@@ -1,6 +1,7 @@
 """``modelward forecast`` as a user meets it: on a host without history, on one with it, and its back-test."""
 
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,20 @@ def test_the_back_test_prints_its_scores(program: Program) -> None:
     assert len(shown["scores"]) == 7
     assert set(shown["scores"][0]) >= {"kind", "precision", "recall", "lead", "false_a_month", "coverage"}
     assert shown["scrubs"][0]["gain"] > 0.3
+
+
+def test_the_trees_need_their_extra(program: Program) -> None:
+    """The back-test says so before its half minute; the forecasts go on with our own detectors and a note."""
+    if find_spec("river") is not None:
+        pytest.skip("the extra ml (river) is installed")
+    ran = program.run("forecast", "backtest", "--trees")
+    assert ran.code == 2
+    assert "pip install 'modelward[ml]'" in ran.err
+    for choice, noted in (("on", True), ("off", False)):
+        shown = program.run("forecast", MODELWARD_FORECAST_TREES=choice)
+        assert shown.code == 0
+        assert ("modelward[ml]" in shown.out) is noted
+    assert program.run("forecast", MODELWARD_FORECAST_TREES="perhaps").code == 2
 
 
 def test_bad_numbers_are_refused(program: Program) -> None:

@@ -2,15 +2,17 @@
 
 import math
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelward.domain.errors import WriteFailed
+from modelward.domain.errors import ChildFailed, WriteFailed
 from modelward.domain.forecast import DriveReading, Forecast, ForecastKind, ForecastReport
 from modelward.domain.history import JobRow, ProbeRow, ScrubRow, SpaceRow
 from modelward.forecast.rot import START as FIRST_PERIOD
-from modelward.services.forecast import Known, forecasts, remember_drives, scrub_pace
+from modelward.forecast.trees import HABITS, Features
+from modelward.services.forecast import Known, Learned, forecasts, remember_drives, scrub_pace
 from modelward.testing import MemoryJournal
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -190,3 +192,56 @@ def test_a_journal_that_cannot_write_says_so(journal: MemoryJournal) -> None:
     with pytest.raises(WriteFailed):
         remember_drives(journal, [reading(0, 1)])
     assert Known().deadline == math.inf
+
+
+# A detector that learns, in place of our own.
+
+
+def learned(score: float, *kinds: ForecastKind) -> Learned:
+    """One that gives every point the same score."""
+
+    def trees(series: Sequence[Sequence[Features]], window: int) -> list[list[float]]:
+        assert window in {HABITS[kind].window for kind in kinds}
+        return [[score] * len(each) for each in series]
+
+    return Learned(trees=trees, right=dict.fromkeys(kinds, 0.75))
+
+
+def test_a_detector_that_learns_decides_its_kinds_alone(journal: MemoryJournal) -> None:
+    """It takes an alarm back and gives one, says that it was it, and how often it was right; other kinds are ours."""
+    probe(journal, slow_since=2 * DAY, bad_since=8 * HOUR)
+    scrub(journal, 90, slow_days=12)
+    ours = forecasts(journal, NOW, Known(whole={"store": 490 * GB}))
+    blind = forecasts(journal, NOW, Known(learned=learned(0.0, ForecastKind.LATENCY)))
+    assert found(ours, ForecastKind.LATENCY).alarm
+    told = found(blind, ForecastKind.LATENCY)
+    assert (told.alarm, told.when, told.hit_rate) == (False, None, 0.75)
+    assert told.what.endswith("half-space trees: nothing odd")
+    for kind in (ForecastKind.ERRORS, ForecastKind.FAIL_SLOW):
+        assert found(blind, kind) == found(ours, kind)
+    odd = forecasts(journal, NOW, Known(learned=learned(1.0, ForecastKind.LATENCY, ForecastKind.FAIL_SLOW)))
+    assert found(odd, ForecastKind.LATENCY).what.endswith("odd, and worse than usual")
+    assert found(odd, ForecastKind.LATENCY).alarm
+    assert found(odd, ForecastKind.FAIL_SLOW).alarm
+
+
+def test_until_its_window_is_full_our_own_decides(journal: MemoryJournal) -> None:
+    """14 days of hours are fewer than the 500 that it learns errors from."""
+    probe(journal, slow_since=2 * DAY, bad_since=8 * HOUR)
+    ours = found(forecasts(journal, NOW, Known()), ForecastKind.ERRORS)
+    assert ours.alarm
+    assert found(forecasts(journal, NOW, Known(learned=learned(0.0, ForecastKind.ERRORS))), ForecastKind.ERRORS) == ours
+
+
+def test_a_detector_that_fails_leaves_our_own(journal: MemoryJournal) -> None:
+    """With a note that says so."""
+
+    def gone(_: object, __: int) -> list[list[float]]:
+        raise ChildFailed("not done within 60 s", thing="the trees")
+
+    probe(journal, slow_since=2 * DAY, bad_since=8 * HOUR)
+    report = forecasts(journal, NOW, Known(learned=Learned(trees=gone, right={ForecastKind.LATENCY: 0.9})))
+    assert report.forecasts == forecasts(journal, NOW, Known()).forecasts
+    (note,) = report.notes
+    assert "latency rising: decided by our own detector" in note
+    assert "not done within 60 s" in note

@@ -48,7 +48,13 @@ def show_backtest(report: BacktestReport, *, json: bool) -> None:
         typer.echo(document("backtest", report))
         return
     dim(f"seed {report.seed}, histories of {report.months} months, generated: what truly happened is known")
-    table(_HEAD, [_row(score) for score in report.scores])
+    beside = {score.kind: score for score in report.trees}
+    rows = [_row(score) for score in report.scores]
+    for place, score in reversed(tuple(enumerate(report.scores, start=1))):
+        if score.kind in beside:
+            kind, *numbers = _row(beside[score.kind])
+            rows.insert(place, (f"  {kind}: trees", *numbers))
+    table(_HEAD, rows)
     dim("MONTHS: of all subjects together; LEAD: the median, negative after the event; BAND: dates in the 80 % band")
     table(
         ("SCRUB OF ROT", "DAMAGES", "PASSES A MONTH", "FIXED PERIOD", "SEEN AFTER", "ADAPTIVE", "GAIN"),

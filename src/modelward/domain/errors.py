@@ -43,6 +43,7 @@ The tree (a test compares it with the classes)::
         JournalNewer
         DiskFull
         WriteFailed
+      ChildFailed                 exit 1
       Interrupted                 exit 130
 """
 
@@ -240,6 +241,10 @@ class DiskFull(StorageError):
 
 class WriteFailed(StorageError):
     """A write, fsync or rename failed; the file was thrown away (W1)."""
+
+
+class ChildFailed(ModelwardError):
+    """A process of our own that works for another one did not do it; who asked goes on without."""
 
 
 class Interrupted(ModelwardError):

@@ -136,9 +136,13 @@ class ScrubScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BacktestReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of the back-test: generated histories whose truth is known."""
+    """One run of the back-test: generated histories whose truth is known.
+
+    ``trees`` are the scores of half-space trees on the same histories, of the kinds that they know, where wished.
+    """
 
     seed: int
     months: int
     scores: tuple[Score, ...]
     scrubs: tuple[ScrubScore, ...]
+    trees: tuple[Score, ...] = ()

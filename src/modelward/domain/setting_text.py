@@ -10,6 +10,7 @@ from modelward.domain.units import LONGEST, parse_duration
 
 POLICIES: Final = ("restore", "alert", "ignore")
 PROBES: Final = ("one", "loaded", "all", "off")
+TREES: Final = ("off", "auto", "on")
 
 
 def text(given: str) -> str:
@@ -98,6 +99,11 @@ def policy(given: str) -> str:
 def probe(given: str) -> str:
     """Which models are probed."""
     return one_of(given, PROBES, "a choice of models")
+
+
+def trees(given: str) -> str:
+    """Whether a detector that learns decides."""
+    return one_of(given, TREES, "a choice")
 
 
 def policies(given: str) -> tuple[tuple[ModelName, str], ...]:

@@ -1,14 +1,14 @@
 """Forecast: what the history of this host lets one expect of its disks, models, devices, drives and jobs."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
 
-from modelward.domain.errors import BadName
-from modelward.domain.forecast import DriveReading, Forecast, ForecastReport, ScrubSeen
+from modelward.domain.errors import BadName, ChildFailed
+from modelward.domain.forecast import Confidence, DriveReading, Forecast, ForecastKind, ForecastReport, ScrubSeen
 from modelward.domain.history import JobRow, ProbeRow, ScrubRow, SpaceRow
 from modelward.domain.name import ModelName
 from modelward.domain.series import DAY, Series, quantile
@@ -17,6 +17,7 @@ from modelward.forecast.drift import error_drift, latency_drift
 from modelward.forecast.drive import drive_risk
 from modelward.forecast.failslow import fail_slow
 from modelward.forecast.rot import Pace, pace, rot
+from modelward.forecast.trees import HABITS, Seen, Trees, errors_seen, fail_slow_seen, latency_seen, trees_alarm
 from modelward.forecast.window import window_missed
 from modelward.ports import Journal
 
@@ -28,11 +29,20 @@ _KEPT = 400  # readings of a drive: one a day for more than a year
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """A detector that learns, for which kinds it decides, and which share of its alarms were right in the back-test."""
+
+    trees: Trees
+    right: Mapping[ForecastKind, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """What the journal does not tell.
 
     ``windows`` are the seconds that a kind of job may take, ``whole`` the bytes that a full pass over the ``store``
     and the ``vault`` reads, ``deadline`` the seconds that a probe may take, ``drives`` what the drives say now.
+    ``learned`` decides in place of our own detectors where the settings want it.
     """
 
     windows: Mapping[str, float] = field(default_factory=dict)
@@ -40,6 +50,7 @@ class Known:
     deadline: float = math.inf
     drives: tuple[DriveReading, ...] = ()
     notes: tuple[str, ...] = ()
+    learned: Learned | None = None
 
 
 class DriveLog(msgspec.Struct, frozen=True):
@@ -51,12 +62,66 @@ class DriveLog(msgspec.Struct, frozen=True):
 def forecasts(journal: Journal | None, now: datetime, known: Known) -> ForecastReport:
     """Every forecast of this host; alarms come first. Without a journal only the drives are asked."""
     found: list[Forecast] = []
+    notes = known.notes
     if journal is not None:
-        found += [*_disks(journal, now), *_models(journal, now, known), *_devices(journal, now, known)]
+        found += [*disks(journal, now), *_models(journal, now, known), *_devices(journal, now, known)]
         found += _jobs(journal, now, known)
+        if known.learned is not None:
+            found, notes = _learned(journal, now, found, known.learned, notes)
     found += _drives(journal, now, known)
     found.sort(key=lambda forecast: (not forecast.alarm, not forecast.enough))
-    return ForecastReport(at=now, forecasts=tuple(found), notes=known.notes)
+    return ForecastReport(at=now, forecasts=tuple(found), notes=notes)
+
+
+# What trees have learned, in place of our own detectors.
+
+
+def _learned(
+    journal: Journal, now: datetime, found: Sequence[Forecast], learned: Learned, notes: tuple[str, ...]
+) -> tuple[list[Forecast], tuple[str, ...]]:
+    """The forecasts with the alarms of the trees in theirs; a process of theirs that fails leaves ours, with a note."""
+    decided = {(each.kind, each.subject): each for each in found}
+    for kind in learned.right:
+        enough = [each.subject for each in found if each.kind is kind and each.enough]
+        shown = {subject: _seen(journal, now, kind, subject) for subject in enough}
+        # Until their first window is full the trees know nothing, and our own detector decides.
+        seen = {subject: each for subject, each in shown.items() if len(each.moments) > HABITS[kind].window}
+        try:
+            scores = learned.trees([each.features for each in seen.values()], HABITS[kind].window) if seen else ()
+        except ChildFailed as error:
+            notes = (*notes, f"{kind.value}: decided by our own detector, because of {error}")
+            continue
+        for (subject, each), score in zip(seen.items(), scores, strict=True):
+            odd = trees_alarm(HABITS[kind], each, score, len(score))
+            decided[kind, subject] = _decided(decided[kind, subject], odd, learned.right[kind])
+    return list(decided.values()), notes
+
+
+def _seen(journal: Journal, now: datetime, kind: ForecastKind, subject: str) -> Seen:
+    """What the trees are shown of a subject."""
+    if kind is ForecastKind.FAIL_SLOW:
+        return fail_slow_seen(_scrubs(journal, now, subject))
+    hours = [
+        hour
+        for model in journal.subjects(Series.PROBES)[:_MOST_MODELS]
+        if _short(model) == subject
+        for hour in journal.series(Series.PROBES, now - timedelta(days=28), now, subject=model)
+    ]
+    if kind is ForecastKind.ERRORS:
+        return errors_seen([(hour.at.timestamp(), hour.errors / hour.count) for hour in hours if hour.count])
+    return latency_seen([(hour.at.timestamp(), middle) for hour in hours if (middle := quantile(hour.buckets, 0.5))])
+
+
+def _decided(ours: Forecast, odd: bool, right: float | None) -> Forecast:  # noqa: FBT001 - the verdict itself
+    says = "odd, and worse than usual" if odd else "nothing odd"
+    return msgspec.structs.replace(
+        ours,
+        alarm=odd,
+        confidence=Confidence.POSSIBLE if odd else Confidence.STEADY,
+        what=f"{ours.what}; half-space trees: {says}",
+        hit_rate=right,
+        **({} if odd else {"when": None, "low": None, "high": None}),
+    )
 
 
 def remember_drives(journal: Journal, readings: Iterable[DriveReading]) -> None:
@@ -75,8 +140,8 @@ def scrub_pace(journal: Journal, now: datetime, device: str, whole: int) -> Pace
 # Disks.
 
 
-def _disks(journal: Journal, now: datetime) -> Iterator[Forecast]:
-    """One a device: the store and the vault often lie on the same one."""
+def disks(journal: Journal, now: datetime) -> Iterator[Forecast]:
+    """When each disk is full: one a device: the store and the vault often lie on the same one."""
     seen: set[str] = set()
     devices = _of(journal.rows(SpaceRow, now - _MONTH, limit=_MOST_SAMPLES))
     for of in sorted(journal.subjects(Series.SPACE)):

@@ -1,7 +1,7 @@
 """The back-test itself: every kind of forecast on its histories, and the two ways to scrub beside one another."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from random import Random
 
@@ -19,18 +19,20 @@ from modelward.forecast.smooth import Point
 from modelward.forecast.window import window_missed
 
 SEED, MONTHS = 1, 6
+LATENCY_STEP, LATENCY_FIRST, ERRORS_STEP = 12 * HOUR, 7 * 24, 2 * HOUR
 
 
 def backtest(seed: int = SEED, months: int = MONTHS) -> BacktestReport:
     """Every forecast on histories of so many months; the same seed gives the same numbers."""
     kinds = (_disk, _latency, _errors, _fail_slow, _rot, _drive, _window)
     # Each kind draws from a generator of its own, so that a change to one leaves the numbers of the others.
-    scores = tuple(kind(_random(seed, number), months) for number, kind in enumerate(kinds))
-    scrubs = tuple(compare(_random(seed, 100 + number), rot) for number, rot in enumerate(ROTS))
+    scores = tuple(kind(drawn(seed, number), months) for number, kind in enumerate(kinds))
+    scrubs = tuple(compare(drawn(seed, 100 + number), rot) for number, rot in enumerate(ROTS))
     return BacktestReport(seed=seed, months=months, scores=scores, scrubs=scrubs)
 
 
-def _random(seed: int, part: int) -> Random:
+def drawn(seed: int, part: int) -> Random:
+    """The chance of one kind of forecast, by its number."""
     return Random(f"{seed}/{part}")  # noqa: S311 - histories are drawn from a seed to be repeatable; no secret
 
 
@@ -38,12 +40,15 @@ def _walk(
     moments: Sequence[float], months: int, step: float, judge: Callable[[int, float], Forecast], *, first: int = LEAST
 ) -> list[Said]:
     """What is said every ``step`` seconds of so many months; ``judge`` gets how many samples are known by then."""
-    found: list[Said] = []
+    return [said(at, judge(bisect_right(moments, at), at)) for at in asked(moments, months, step, first)]
+
+
+def asked(moments: Sequence[float], months: int, step: float, first: int = LEAST) -> Iterator[float]:
+    """When a forecast is asked for: every ``step`` seconds of so many months, from its ``first`` sample on."""
     at = moments[first] if first < len(moments) else float("inf")
     while at <= min(moments[-1], made.START + months * made.MONTH):
-        found.append(said(at, judge(bisect_right(moments, at), at)))
+        yield at
         at += step
-    return found
 
 
 def _disk(rng: Random, months: int) -> Score:
@@ -59,14 +64,28 @@ def _disk_says(history: made.History[Point], known: int, at: float) -> Forecast:
     return disk_full("disk", history.samples[max(0, known - 721) : known], history.limit, at)
 
 
-def _latency(rng: Random, months: int) -> Score:
-    tally = Tally(ForecastKind.LATENCY, grace=2 * DAY, quiet=2 * DAY)
-    for _ in range(8):
-        history = made.latency_history(rng, months)
+def latency_tally() -> Tally:
+    """Nothing counted yet, of latency."""
+    return Tally(ForecastKind.LATENCY, grace=2 * DAY, quiet=2 * DAY)
+
+
+def latencies(rng: Random, months: int) -> Iterator[made.History[Point]]:
+    """The models whose latency is foretold."""
+    return (made.latency_history(rng, months) for _ in range(8))
+
+
+def add_latency(tally: Tally, rng: Random, months: int) -> None:
+    """Count our own detector on these histories."""
+    for history in latencies(rng, months):
         hourly = medians(history.samples)
         says = partial(_latency_says, hourly, history.samples)
-        judged = _walk([at for at, _ in hourly], months, 12 * HOUR, says, first=7 * 24)
+        judged = _walk([at for at, _ in hourly], months, LATENCY_STEP, says, first=LATENCY_FIRST)
         tally.add(judged, history.events)
+
+
+def _latency(rng: Random, months: int) -> Score:
+    tally = latency_tally()
+    add_latency(tally, rng, months)
     return tally.score()
 
 
@@ -75,12 +94,26 @@ def _latency_says(hourly: Sequence[Point], answers: Sequence[Point], known: int,
     return latency_drift("model", hourly[max(0, known - 672) : known], answers[max(0, until - 216) : until], at)
 
 
-def _errors(rng: Random, months: int) -> Score:
-    tally = Tally(ForecastKind.ERRORS, grace=3 * DAY, quiet=DAY)
-    for _ in range(8):
-        history = made.error_history(rng, months)
+def errors_tally() -> Tally:
+    """Nothing counted yet, of errors."""
+    return Tally(ForecastKind.ERRORS, grace=3 * DAY, quiet=DAY)
+
+
+def error_histories(rng: Random, months: int) -> Iterator[made.History[tuple[float, bool]]]:
+    """The models whose errors are foretold."""
+    return (made.error_history(rng, months) for _ in range(8))
+
+
+def add_errors(tally: Tally, rng: Random, months: int) -> None:
+    """Count our own detector on these histories."""
+    for history in error_histories(rng, months):
         moments = [at for at, _ in history.samples]
-        tally.add(_walk(moments, months, 2 * HOUR, partial(_errors_say, history)), history.events)
+        tally.add(_walk(moments, months, ERRORS_STEP, partial(_errors_say, history)), history.events)
+
+
+def _errors(rng: Random, months: int) -> Score:
+    tally = errors_tally()
+    add_errors(tally, rng, months)
     return tally.score()
 
 
@@ -88,12 +121,26 @@ def _errors_say(history: made.History[tuple[float, bool]], known: int, at: float
     return error_drift("model", history.samples[max(0, known - 433) : known], at)
 
 
-def _fail_slow(rng: Random, months: int) -> Score:
-    tally = Tally(ForecastKind.FAIL_SLOW, quiet=7 * DAY)
-    for number in range(24):
-        history = made.speed_history(rng, months, failing=number % 3 == 0)
+def fail_slow_tally() -> Tally:
+    """Nothing counted yet, of devices that slow down."""
+    return Tally(ForecastKind.FAIL_SLOW, quiet=7 * DAY)
+
+
+def speeds(rng: Random, months: int) -> Iterator[made.History[ScrubSeen]]:
+    """The devices, every third of which fails."""
+    return (made.speed_history(rng, months, failing=number % 3 == 0) for number in range(24))
+
+
+def add_fail_slow(tally: Tally, rng: Random, months: int) -> None:
+    """Count our own detector on these histories."""
+    for history in speeds(rng, months):
         moments = [scrub.at for scrub in history.samples]
         tally.add(_walk(moments, months, DAY, partial(_fail_slow_says, history)), history.events)
+
+
+def _fail_slow(rng: Random, months: int) -> Score:
+    tally = fail_slow_tally()
+    add_fail_slow(tally, rng, months)
     return tally.score()
 
 
