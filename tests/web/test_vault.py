@@ -1,14 +1,17 @@
 """The presenters of the vault's page."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from modelward.api.handlers_vault import VaultView
+from modelward.domain.forecast import Forecast, ForecastKind
 from modelward.domain.history import DrillRow
 from modelward.domain.name import ModelName
 from modelward.domain.space import Leftover, ModelCost, SpaceReport, VaultCost
 from modelward.domain.store import Space
+from modelward.forecast.record import not_enough
 from modelward.web import vault
 from tests.web.test_overview import named
 
@@ -23,12 +26,12 @@ def report(*, stored: int = 10 * GB, names: int = 25 * GB, growth: int = GB) -> 
     return SpaceReport(store="/store", disk=DISK, models=(), blobs=0, leftovers=(), vault=cost)
 
 
-def view_of(cost: SpaceReport) -> vault.VaultPage:
+def view_of(cost: SpaceReport, ahead: Forecast | None = None) -> vault.VaultPage:
     """The page of a vault of class 1."""
     made = VaultView(
         path="/vault", protection="1 same device", snapshots=4, trashed=1, models=2, disk=DISK, released=(), pins={}
     )
-    found = vault.view([made], cost)
+    found = vault.view([made], cost, ahead)
     assert found is not None
     return found
 
@@ -115,3 +118,11 @@ def test_costs_and_leftovers_are_told_by_name_and_size() -> None:
     )
     left = Leftover(kind="orphan", name="ab" * 32, bytes=5, changed_at=NOW, why="too young")
     assert vault.leftovers([left])[0] == ("orphan", "ab" * 12, "5 B", NOW, "too young")
+
+
+def test_what_else_grows_on_the_disk_counts() -> None:
+    """Where the history of the whole disk tells a date, it is shown in place of the vault's own growth."""
+    ahead = not_enough(ForecastKind.DISK, "disk of vault", 9, "modelward space --reclaim")
+    what = "40 GB free; grows 20 GB a day, full in 2 days; 8 of 10 times between 1 days and 3 days"
+    found = view_of(report(growth=GB), msgspec.structs.replace(ahead, when=NOW + timedelta(days=2), what=what))
+    assert (found.full, found.full_note) == ("2026-01-07", "40 GB free; grows 20 GB a day, full in 2 days")

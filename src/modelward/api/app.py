@@ -30,7 +30,7 @@ from modelward.api.problem import (
 from modelward.api.reading import body_of, query_of
 from modelward.api.route import BASE, Ask, Kind, Reply, Route
 from modelward.api.routes import ROUTES
-from modelward.api.runtime import Once, Runtime
+from modelward.api.runtime import Kept, Once, Runtime
 from modelward.api.shield import Front, Shield
 from modelward.domain.access import Scope
 from modelward.domain.answer import Problem
@@ -62,6 +62,7 @@ def create_app(
         access=access,
         streams=Streams(deps.board),
         once=Once(deps.clock),
+        kept=Kept(deps.clock),
         gauge=deps.gauge or Gauge(deps.board, deps.journal, deps.clock, partial(vault_bytes, deps.opener, deps.log)),
     )
     desk = _Desk(deps, runtime, page_error)

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 from modelward.api.access import Access
 from modelward.api.events import Streams
@@ -13,6 +13,7 @@ from modelward.api.problem import Unfit
 from modelward.guard.gauge import Gauge
 from modelward.ports import Clock
 
+A = TypeVar("A")
 _KEPT, _LASTS = 1_000, timedelta(hours=24)
 
 
@@ -23,6 +24,25 @@ class Runtime(NamedTuple):
     streams: Streams
     once: "Once"
     gauge: Gauge
+    kept: "Kept"
+
+
+class Kept:
+    """Answers that cost much, and are as good some minutes later; safe in threads, made by one of them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._answers: dict[str, tuple[float, object]] = {}
+
+    def get(self, what: str, seconds: float, make: Callable[[], A]) -> A:
+        """The answer as it was made last, at most so many seconds ago; what ``make`` raises is not kept."""
+        with self._lock:
+            made, answer = self._answers.get(what, (0.0, None))
+            now = self._clock.monotonic()
+            if what not in self._answers or now - made > seconds:
+                answer = make()
+                self._answers[what] = (now, answer)
+        return cast("A", answer)
 
 
 class _Done(NamedTuple):

@@ -19,10 +19,11 @@ from modelward.api.route import Ask, Nothing, Reply
 from modelward.domain.access import Scope
 from modelward.domain.alert import Kind
 from modelward.domain.answer import Problem
+from modelward.domain.forecast import Forecast
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import SnapshotLine
 from modelward.domain.series import DAY, Series
-from modelward.web import blob_map, model, overview, vault, work
+from modelward.web import blob_map, foretold, model, overview, vault, work
 from modelward.web.assets import asset
 from modelward.web.engine import HTML, render
 from modelward.web.frame import frame, part
@@ -33,6 +34,7 @@ FRAGMENT: Final = "x-fragment"
 _WEEK, _MONTH = timedelta(days=7), timedelta(days=30)
 _ENDED: Final = 25
 _LOG: Final = 50
+_AHEAD: Final = 600.0  # seconds for which forecasts are shown before they are made anew
 
 
 class ActivityQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,7 +115,7 @@ def page_vault(ask: Ask[Nothing, None]) -> Reply:
         "vault.html",
         ask,
         "vault",
-        vault=part(lambda: vault.view(handlers_vault.vaults(ask), cost.value)),
+        vault=part(lambda: vault.view(handlers_vault.vaults(ask), cost.value, _ahead(ask))),
         cost=cost,
         costs=vault.costs(cost.value.models) if cost.value is not None else (),
         leftovers=vault.leftovers(cost.value.leftovers) if cost.value is not None else (),
@@ -125,6 +127,14 @@ def page_vault(ask: Ask[Nothing, None]) -> Reply:
         ),
         drills=part(lambda: vault.drills(handlers_history.drills(_as(ask, drills)).items)),
     )
+
+
+def _ahead(ask: Ask[Any, None]) -> Forecast | None:
+    """When the vault's disk is full, by all that grows on it; None where nobody can tell."""
+    from modelward.services.forecast import disks
+
+    found = ask.runtime.kept.get("disks", _AHEAD, lambda: tuple(disks(ask.deps.journal, ask.deps.now())))
+    return next((each for each in found if "vault" in each.subject and each.when is not None), None)
 
 
 def page_activity(ask: Ask[ActivityQuery, None]) -> Reply:
@@ -166,7 +176,10 @@ def show_plan(ask: Ask[Nothing, Any]) -> Reply:
 def page_alerts(ask: Ask[Nothing, None]) -> Reply:
     """What is open, and what nobody wants to be told for a while."""
     report = part(lambda: handlers_alerts.alerts(ask))
-    return _page("alerts.html", ask, "alerts", report=report, kinds=[kind.value for kind in Kind])
+    ahead = part(
+        lambda: foretold.view(ask.runtime.kept.get("forecast", _AHEAD, lambda: handlers_history.forecast(ask)))
+    )
+    return _page("alerts.html", ask, "alerts", report=report, foretold=ahead, kinds=[kind.value for kind in Kind])
 
 
 def page_settings(ask: Ask[Nothing, None]) -> Reply:

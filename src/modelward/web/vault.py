@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from modelward.api.handlers_vault import VaultView
+from modelward.domain.forecast import Forecast
 from modelward.domain.history import DrillRow
 from modelward.domain.series import Point
 from modelward.domain.space import Leftover, ModelCost, SpaceReport, VaultCost
@@ -95,13 +96,13 @@ class VaultPage(NamedTuple):
     disks: tuple[Disk, ...]
 
 
-def view(vaults: Sequence[VaultView], report: SpaceReport | None) -> VaultPage | None:
-    """The vault; None where there is none yet."""
+def view(vaults: Sequence[VaultView], report: SpaceReport | None, ahead: Forecast | None = None) -> VaultPage | None:
+    """The vault; None where there is none yet. ``ahead`` foretells when its disk is full by all that grows on it."""
     if not vaults or report is None or report.vault is None:
         return None
     vault, cost = vaults[0], report.vault
     gain, gain_note = _gain(cost)
-    full, full_note = _full(cost)
+    full, full_note = _full(cost) if ahead is None else _foretold(ahead)
     return VaultPage(
         path=vault.path,
         protection=vault.protection,
@@ -133,6 +134,12 @@ def _full(cost: VaultCost) -> tuple[str, str]:
         return "not in sight", "the vault does not grow, or is too young to tell"
     when = count(days, "day") if days < 730 else f"{days // 365:,} years" if days < 36_500 else "not in sight"
     return when, f"at {size(cost.growth)} a day, with {size(cost.disk.free)} free"
+
+
+def _foretold(ahead: Forecast) -> tuple[str, str]:
+    """The date and its reasons, by everything on the disk and not the vault alone."""
+    reasons = "; ".join(ahead.what.split("; ")[:2])
+    return (f"{ahead.when:%Y-%m-%d}" if ahead.when is not None else "not in sight"), reasons
 
 
 def _survives(protection: str) -> str:

@@ -163,6 +163,21 @@ async function ended(job) {
   refresh();
 }
 
+// Jobs that a page shows move as their events come, without a fetch for each step.
+export function moveJobs() {
+  document.addEventListener("job", ({ detail: job }) => {
+    const place = document.querySelector(`[data-job="${CSS.escape(job.id)}"]`);
+    if (!place) return;
+    $("[data-stage]", place).textContent = job.stage || job.state;
+    $("[data-count]", place).textContent = job.total ? `${bytes(job.done)} of ${bytes(job.total)}` : "";
+    const bar = $("[data-bar]", place);
+    if (job.total) {
+      bar.max = job.total;
+      bar.value = job.done;
+    }
+  });
+}
+
 // Bytes as the server writes them: up to three digits and a decimal unit.
 export function bytes(count) {
   let value = count;
