@@ -7,15 +7,18 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from modelward.domain.errors import ModelwardError
+from modelward.domain.history import JobRow
 from modelward.domain.name import ModelName
 from modelward.domain.reading import Level
 from modelward.domain.retention import Policy
+from modelward.journal.sqlite import SqliteJournal, open_journal
+from modelward.services.audit import verify_audit
 from modelward.services.backup import backup
 from modelward.services.repair import repair
 from modelward.services.restore import restore
@@ -38,6 +41,7 @@ pytestmark = [
 ]
 MIB = 1 << 20
 LLAMA = ModelName.parse("llama3")
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @limited(little=3, share=0.32)
@@ -93,9 +97,14 @@ def cut_off(disk: Disk, verb: Verb, at: int | None, how: int) -> None:
 
 @dataclass
 class History:
-    """What was acknowledged when (places in the log): records added, records whose dropping was begun, the restore."""
+    """What was acknowledged when (places in the log): records added, records whose dropping was begun, the restore.
+
+    ``audit`` is how long the audit log was, ``jobs`` are those that the journal was given.
+    """
 
     added: list[tuple[int, str]] = field(default_factory=list)
+    audit: list[tuple[int, int]] = field(default_factory=list)
+    jobs: list[tuple[int, str]] = field(default_factory=list)
     dropping: list[tuple[int, str]] = field(default_factory=list)
     vault_at: int = 1 << 60
     restored_at: int = 1 << 60
@@ -106,6 +115,14 @@ class History:
         """The records that have to be there at this place in the log."""
         gone = {name for begun, name in self.dropping if begun <= at}
         return {name for done, name in self.added if done <= at} - gone
+
+    def noted(self, place: Place, journal: SqliteJournal, now: Callable[[], int]) -> None:
+        """Keep a job in the journal, and how long the audit log is by now."""
+        name, at = f"job {len(self.jobs)}", place.clock.now()
+        journal.job_begin(JobRow(id=name, kind="maintenance", models=(), cause="campaign", began_at=at))
+        self.jobs.append((now(), name))
+        journal.job_end(name, "done", "", at)
+        self.audit.append((now(), (place.vault / "modelward" / "audit.jsonl").stat().st_size))
 
 
 @dataclass
@@ -138,6 +155,7 @@ def circle(point: Path, now: Callable[[], int]) -> History:
     store = FakeStore(place.store)
     rng = random.Random(9)
     shared = rng.randbytes(MIB)
+    journal = open_journal(state_of(place), place.clock).journal
     for _ in range(4):
         store.add_model("llama3", shared + rng.randbytes(300_000), template=b"{{ .Prompt }}")
         flush(point)
@@ -145,6 +163,7 @@ def circle(point: Path, now: Callable[[], int]) -> History:
         assert backup(place.site(), ()).exit_code == 0
         history.vault_at = min(history.vault_at, now())
         history.added += [(now(), s.id) for s in acknowledged(place) if s.id not in known]
+        history.noted(place, journal, now)
         place.clock.advance(minutes=1)
     begun = now()
     forget(place.site(), (), Policy(keep_last=2))
@@ -163,11 +182,21 @@ def circle(point: Path, now: Callable[[], int]) -> History:
     flush(point)
     assert restore(place.site(), LLAMA).exit_code == 0
     history.restored_at = now()
+    history.noted(place, journal, now)
+    journal.compact(place.clock.now())
+    history.noted(place, journal, now)
+    journal.close()
     return history
+
+
+def state_of(place: Place) -> Path:
+    """Where the journal lies."""
+    return place.base / "state"
 
 
 def look(place: Place, history: History, at: int) -> None:
     """Everything acknowledged is there and right, no name lies, and what comes next works with nothing by hand."""
+    look_at_books(place, history, at)
     if at >= history.vault_at:
         vault = place.site(make_vault=False).the_vault()
         there = {s.id for s in vault.snapshots()} | {item.snapshot.id for item in vault.trashed()}
@@ -189,6 +218,24 @@ def look(place: Place, history: History, at: int) -> None:
     assert report.exit_code == 0
     assert verify_vault(place.site(), (), Level.FULL).exit_code == 0
     prune(place.site(), timedelta(days=1000))
+
+
+def look_at_books(place: Place, history: History, at: int) -> None:
+    """The audit log has what it was given, without a break; so has the journal, which is not begun anew."""
+    log = place.vault / "modelward" / "audit.jsonl"
+    length = max((size for done, size in history.audit if done <= at), default=0)
+    if length:
+        assert log.stat().st_size >= length
+        assert not verify_audit(place.site()).faults
+    jobs = {name for done, name in history.jobs if done <= at}
+    if not jobs:
+        return
+    opened = open_journal(state_of(place), place.clock)
+    try:
+        assert not opened.set_aside, opened.why
+        assert jobs <= {row.id for row in opened.journal.rows(JobRow, LONG_AGO)}
+    finally:
+        opened.journal.close()
 
 
 KINDS = ("ext4", "xfs", "btrfs")
@@ -213,6 +260,7 @@ def test_replayed_logs(quick: Path, run: Run) -> None:
                 look(Place(point / "place"), found.history, at)
             run.figures[f"{kind}: replays"] += 1
             run.figures[f"{kind}: versions that had to be there"] += len(found.history.required(at))
+            run.figures[f"{kind}: jobs that had to be there"] += sum(done <= at for done, _ in found.history.jobs)
 
 
 def replayed(found: Recording, cut: int, rng: random.Random) -> int:
