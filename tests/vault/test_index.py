@@ -10,7 +10,7 @@ from modelward.domain.digest import Digest
 from modelward.domain.name import ModelName
 from modelward.domain.snapshot import Snapshot, newest_first, snapshot_id
 from modelward.domain.store import Owner
-from modelward.vault.index import build, checksums, generation, generation_of
+from modelward.vault.index import build, checksums, fits
 
 BEGIN = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 REF = "org.opencontainers.image.ref.name"
@@ -67,15 +67,24 @@ def test_the_index_is_an_oci_image_index() -> None:
 
 @given(histories, histories)
 def test_an_index_knows_what_it_was_made_of(one: tuple[Snapshot, ...], two: tuple[Snapshot, ...]) -> None:
-    """It is out of date exactly when there are other records; their order does not matter."""
-    assert generation_of(build(one, {})) == generation(one) == generation(one[::-1])
-    assert (generation(one) == generation(two)) == ({s.id for s in one} == {s.id for s in two})
+    """It is out of date exactly when there are other records or other checksums; their order does not matter."""
+    index = build(one, {}, b"sums")
+    assert fits(index, one, b"sums")
+    assert fits(index, one[::-1], b"sums")
+    assert not fits(index, one, b"other sums")
+    assert fits(index, two, b"sums") == ({s.id for s in one} == {s.id for s in two})
 
 
-@given(st.binary(max_size=60))
-def test_a_damaged_index_is_of_no_generation(data: bytes) -> None:
-    """It is made anew then."""
-    assert generation_of(data) == ""
+@given(st.data())
+def test_a_damaged_index_fits_nothing(data: st.DataObject) -> None:
+    """Whichever byte of it is another one, or is not there; it is made anew then."""
+    snapshots = (record("llama3", 1), record("llama3", 0))
+    index = build(snapshots, {})
+    at, byte = data.draw(st.integers(0, len(index) - 1)), data.draw(st.integers(0, 255))
+    bad = index[:at] + bytes([byte]) + index[at + 1 :]
+    assert fits(bad, snapshots) == (bad == index)
+    assert not fits(index[:at], snapshots)
+    assert not fits(index + b"x", snapshots)
 
 
 def test_checksums_are_lines_of_sha256sum() -> None:

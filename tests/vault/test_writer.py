@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import random
 import shutil
 import stat
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -578,12 +580,14 @@ def test_receipts_of_a_long_session_outlive_a_kill(vault: Shelf) -> None:
 # What is derived.
 
 
-def test_index_and_checksums_are_made_anew(vault: Shelf) -> None:
-    """Deleted, emptied or garbled: the next session writes them as they were."""
+def test_what_is_derived_is_made_anew(vault: Shelf) -> None:
+    """Deleted, emptied, garbled or damaged at random: the next session writes them as they were."""
     store(vault, MODEL)
-    files = [vault.path(name) for name in ("index.json", "model_checksums.sha256")]
+    files = [vault.path(name) for name in ("index.json", "model_checksums.sha256", "oci-layout")]
     wanted = [path.read_bytes() for path in files]
-    for damage in (corrupt.delete, corrupt.empty, lambda path: corrupt.zero(path, 0, 10)):
+    damages: list[Callable[[Path], object]] = [corrupt.delete, corrupt.empty, lambda path: corrupt.zero(path, 0, 10)]
+    damages += [partial(corrupt.random_damage, rng=random.Random(seed)) for seed in range(20)]
+    for damage in damages:
         for path in files:
             damage(path)
         with vault.open().writing("backup"):

@@ -14,6 +14,8 @@ NAME = "index.json"
 CHECKSUMS = "model_checksums.sha256"
 LIMIT = 256 << 20
 _GENERATION = "dev.modelward.generation"
+_MARK = b'"dev.modelward.generation": "'
+_OPEN = b"0" * 64  # stands where the seal will
 _REF = "org.opencontainers.image.ref.name"
 _CREATED = "org.opencontainers.image.created"
 
@@ -33,22 +35,17 @@ class _Index(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     annotations: dict[str, str]
 
 
-class _Head(msgspec.Struct, frozen=True):
-    annotations: dict[str, str]
+def fits(index: bytes, snapshots: Sequence[Snapshot], sums: bytes = b"") -> bool:
+    """Whether these bytes are, to the last one, an index made of these records and of this checksum file."""
+    head, mark, rest = index.rpartition(_MARK)
+    return bool(mark) and index == head + mark + _seal(head + mark + _OPEN + rest[64:], snapshots, sums) + rest[64:]
 
 
-def generation(snapshots: Sequence[Snapshot], sums: bytes = b"") -> str:
-    """A hash of which snapshots there are and of the checksum file: equal for the index made with them."""
+def _seal(index: bytes, snapshots: Sequence[Snapshot], sums: bytes) -> bytes:
+    """A hash of the index without its seal, of which snapshots there are, and of the checksum file."""
     names = "\n".join(sorted(snapshot.id + str(snapshot.model) for snapshot in snapshots))
-    return sha256(names.encode() + sha256(sums).digest()).hexdigest()
-
-
-def generation_of(index: bytes) -> str:
-    """The generation that an index says it was made for; empty when it cannot be read."""
-    try:
-        return msgspec.json.decode(index, type=_Head).annotations.get(_GENERATION, "")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+    parts = (index, names.encode(), sums)
+    return sha256(b"".join(sha256(part).digest() for part in parts)).hexdigest().encode()
 
 
 def build(snapshots: Sequence[Snapshot], sizes: Mapping[Digest, int], sums: bytes = b"") -> bytes:
@@ -61,8 +58,9 @@ def build(snapshots: Sequence[Snapshot], sizes: Mapping[Digest, int], sums: byte
             refs.insert(0, str(snapshot.model))
             seen.add(snapshot.model)
         manifests += [_descriptor(snapshot, ref, sizes) for ref in refs]
-    index = _Index(manifests=manifests, annotations={_GENERATION: generation(snapshots, sums)})
-    return msgspec.json.format(msgspec.json.encode(index), indent=1)
+    index = _Index(manifests=manifests, annotations={_GENERATION: _OPEN.decode()})
+    head, mark, rest = msgspec.json.format(msgspec.json.encode(index), indent=1).rpartition(_MARK)
+    return head + mark + _seal(head + mark + rest, snapshots, sums) + rest[64:]
 
 
 def _descriptor(snapshot: Snapshot, ref: str, sizes: Mapping[Digest, int]) -> _Descriptor:

@@ -10,7 +10,7 @@ from modelward.domain.errors import BadObject, BlobMissing, DamageError, VaultMi
 from modelward.domain.snapshot import FORMAT_VERSION, VaultInfo
 from modelward.durable import Folder, put_small
 
-OCI_LAYOUT = "oci-layout"
+OCI_LAYOUT, OCI_LAYOUT_TEXT = "oci-layout", b'{"imageLayoutVersion":"1.0.0"}'
 INFO = "vault.json"
 PROTECTION = "protection.json"
 LOCK = "lock"
@@ -36,6 +36,15 @@ class Layout:
         self.snapshots = self.own.sub("snapshots", create=create)
         # A vault that was copied by what knows no empty folders (git, object stores) lacks some of these.
         self.staging, self.trash, self.quarantine = map(self._made, ("staging", "trash", "quarantine"))
+
+    def mark(self) -> None:
+        """Say that the folder is an OCI layout, unless it says so already."""
+        try:
+            said = self.root.read(OCI_LAYOUT, SMALL)
+        except (BlobMissing, DamageError):
+            said = b""
+        if said != OCI_LAYOUT_TEXT:
+            put_small(self.staging, self.root, OCI_LAYOUT, OCI_LAYOUT_TEXT, mode=0o600)
 
     def _made(self, name: str) -> Folder:
         try:
@@ -75,7 +84,7 @@ class Layout:
                 next_step="give an empty or new folder with --vault",
             )
         layout = cls(root, create=True)
-        put_small(layout.staging, root, OCI_LAYOUT, b'{"imageLayoutVersion":"1.0.0"}', mode=0o600)
+        layout.mark()
         info = VaultInfo(id=os.urandom(16).hex(), format=FORMAT_VERSION, chunk_size=CHUNK)
         put_small(layout.staging, layout.own, INFO, pretty(info).encode())
         return layout, info

@@ -80,9 +80,10 @@ class LocalVaultWriter:
             self._leave()
 
     def _leave(self) -> None:
+        self._layout.mark()
         snapshots = self._vault.snapshots()
-        stale = index.generation(snapshots, self._read(index.CHECKSUMS)) != index.generation_of(self._read(index.NAME))
-        if stale or self._dirty:
+        fits = index.fits(self._read(index.NAME), snapshots, self._read(index.CHECKSUMS))
+        if self._dirty or not fits:
             self._write_index(snapshots)
 
     def _read(self, name: str) -> bytes:
@@ -177,6 +178,10 @@ class LocalVaultWriter:
 
     def _publish(self, staged: Staged, blob: Digest) -> None:
         staged.finish(_READ_ONLY)
+        self._place(staged, blob)
+
+    def _place(self, staged: Staged, blob: Digest) -> None:
+        """Give a finished file its name."""
         blobs = self._layout.blobs
         try:
             file = staged.publish(blobs, blob.hex, sync=False)
@@ -210,7 +215,7 @@ class LocalVaultWriter:
             pass
         staged = small_file(self._layout.staging, data, _READ_ONLY)
         try:
-            self._publish(staged, digest)
+            self._place(staged, digest)
         finally:
             staged.discard()
         return Object(digest=digest, size=len(data))
