@@ -41,8 +41,9 @@ the number of the case. A few cases of each part, always the same ones, are part
 
 FORMATS = """## formats
 
-`tests/compat` holds a vault and a bundle as each released format wrote them. Every run of the tests opens, verifies and
-restores them, takes a new model into them, and sees that those of a newer format are refused untouched.
+`tests/compat` holds a vault and a bundle as each released format wrote them, and a guard's state (journal, tokens) with
+a settings file. Every run of the tests opens, verifies and restores the former and takes a new model into them, reads
+every row, document, token and setting of the latter, and sees that those of a newer format are refused untouched.
 """
 
 
