@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 HTML = "text/html; charset=utf-8"
 _COMPILING = threading.Lock()
 _PATIENCE = 60.0  # seconds for a child on a machine that is very busy
-_AFTER = 1.0  # seconds that the guard may look at its store first
-_ASKED = threading.Event()
 _CODE: dict[str, bytes] = {}
 
 
@@ -73,7 +71,6 @@ def environment() -> "Environment":
 
 def render(template: str, **values: object) -> bytes:
     """A page or a part of one; what cannot be written as UTF-8 is shown escaped."""
-    _ASKED.set()
     with _COMPILING:  # several threads that compile the same template at once would cost megabytes, and win nothing
         found = environment().get_template(template)
     return found.render(**values).encode("utf-8", "backslashreplace")
@@ -91,7 +88,6 @@ def prepare() -> None:
 def _fetch(held: threading.Event) -> None:
     with _COMPILING:
         held.set()
-        _ASKED.wait(_AFTER)
         with suppress(OSError, subprocess.SubprocessError, ValueError, EOFError, TypeError):
             made = subprocess.run(
                 [sys.executable, "-P", "-m", "modelward.web.engine"],
