@@ -31,8 +31,7 @@ Made from the program by `make docs`; a test fails when the two differ. The same
   started once, however often the request is sent within 24 hours.
 - A model's name may stand in a path with its slashes or with `%2F`; write its tag where its own name is `chunks`.
 - Errors are problem documents (RFC 9457) with the fields `detail`, `thing`, `next_step` and `exit_code`.
-- `export` and `import` work with files of the one who calls them, `restore --via` and `config` with a terminal's
-  settings: these are on the command line only.
+- Every verb of the command line and where it stands here: [below](#verbs-of-the-command-line).
 
 ```
 curl -s http://127.0.0.1:8484/api/v1/models?healthy=no
@@ -50,6 +49,44 @@ print(guard.finish(job.id).state)
 ```
 """
 
+# Each verb of the command line: the jobs and operations that do the same, or why none does.
+COMMANDS = {
+    "status": "GET /standing, GET /models, GET /findings",
+    "doctor": "job doctor",
+    "backup": "job backup",
+    "verify": "job verify, job verify-vault",
+    "repair": "job repair, job repair-vault",
+    "restore": "job restore",
+    "pull": "job pull",
+    "rollback": "job rollback",
+    "pin": "job pin, job unpin",
+    "snapshots": "GET /snapshots, GET /snapshots/{id}",
+    "diff": "GET /diff",
+    "forget": "job forget, job undelete",
+    "prune": "job prune",
+    "space": "GET /space, GET /vaults, job space-reclaim",
+    "push": "job push",
+    "fetch": "job fetch",
+    "release": "job release",
+    "protect": "job protect",
+    "drill": "job drill, GET /drills",
+    "audit": "GET /audit, GET /audit/verify",
+    "config": "GET /settings",
+    "alerts": "GET /alerts, POST /alerts/test, GET /silences, POST /silences, DELETE /silences/{id}",
+    "health": "GET /health",
+    "forecast": "GET /forecast",
+    "history": "GET /history/{name}, GET /series, GET /actions",
+    "brake": "GET /brake, POST /brake/release",
+}
+ALONE = {
+    "export": "writes a file where the caller is; over the network it would write on the guard's machine",
+    "import": "reads a file where the caller is, as export writes one",
+    "gate": "runs before there is a guard",
+    "guard": "is what serves this API",
+    "run": "is backup, verify and status in one",
+    "token": "who may do what is said on the machine itself",
+}
+
 
 def main() -> None:
     """Write the file."""
@@ -62,7 +99,21 @@ def text() -> str:
     parts = [HEAD, _overview()]
     for group, routes in groupby(ROUTES, key=lambda route: route.group):
         parts += [f"## {group}\n", *(_operation(route, whole) for route in routes)]
-    return "\n".join([*parts, _verbs()])
+    return "\n".join([*parts, _verbs(), _commands()])
+
+
+def _commands() -> str:
+    head = ["## Verbs of the command line\n", "| `modelward` | here |", "|---|---|"]
+    rows = [f"| `{verb}` | {_as_code(places)} |" for verb, places in COMMANDS.items()]
+    about = (
+        "\nOnly on the command line, beside `restore --via` and `restore --to`, whose places the caller names, and "
+        "`forecast backtest`:\n"
+    )
+    return "\n".join([*head, *rows, about, *(f"- `{verb}` {why}." for verb, why in ALONE.items()), ""])
+
+
+def _as_code(places: str) -> str:
+    return ", ".join(f"`{place}`" for place in places.split(", "))
 
 
 def _overview() -> str:

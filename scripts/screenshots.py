@@ -181,9 +181,10 @@ def checks(name: str, now: datetime) -> Iterator[CheckRow]:
 def spaces(base: Path, now: datetime) -> Iterator[SpaceRow]:
     """A month of a disk that fills."""
     rng, disk = seeded(5), disk_usage(base)
-    for day in range(30):
-        free = int(disk.free + (30 - day) * 4e8 + rng.random() * 3e8)
-        yield SpaceRow(at=now - timedelta(days=30 - day), of="vault", device="8:17", total=disk.total, free=free)
+    for hour in range(720):
+        ago = timedelta(hours=720 - hour)
+        free = int(disk.free + ago / timedelta(days=1) * 4e8 + rng.random() * 3e7)
+        yield SpaceRow(at=now - ago, of="vault", device="8:17", total=disk.total, free=free)
 
 
 def drills(now: datetime) -> Iterator[DrillRow]:

@@ -5,10 +5,12 @@ import json
 import schemathesis
 
 from modelward.api.openapi import document, errors_of
-from modelward.api.route import Kind
+from modelward.api.route import BASE, Kind
 from modelward.api.routes import ROUTES
+from modelward.cli.app import VERBS as CLI_VERBS
 from modelward.client import Client
 from modelward.domain.codec import encode
+from modelward.guard.verbs import VERBS
 from scripts import api_reference
 
 DOCUMENT = json.loads(encode(document(ROUTES)))
@@ -76,3 +78,12 @@ def test_the_guard_serves_its_document(anyone: Client) -> None:
 def test_the_page_is_what_the_program_says() -> None:
     """docs/api.md is, byte for byte, what `make docs` writes now."""
     assert api_reference.PAGE.read_text(encoding="utf-8") == api_reference.text(), "docs/api.md is old: run make docs"
+
+
+def test_every_verb_of_the_command_line_has_its_place() -> None:
+    """Each one has operations or jobs that there are, or a reason why it has none; and every job has its verb."""
+    assert sorted([*api_reference.COMMANDS, *api_reference.ALONE]) == sorted(CLI_VERBS)
+    named = {place for places in api_reference.COMMANDS.values() for place in places.split(", ")}
+    there = {f"{route.method} {route.template.removeprefix(BASE)}" for route in ROUTES}
+    assert {f"job {name}" for name in VERBS} == {place for place in named if place.startswith("job ")}
+    assert {place for place in named if not place.startswith("job ")} <= there

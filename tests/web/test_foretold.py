@@ -58,7 +58,7 @@ def test_an_alarm_says_what_to_do_and_what_it_is_worth() -> None:
         ((QUIET,), "Nothing is foretold that needs you. 1 forecast without an alarm."),
         ((YOUNG, YOUNG), "Nothing is foretold that needs you. 2 forecasts with not enough data yet"),
         ((QUIET, YOUNG), "1 forecast without an alarm, 1 forecast with not enough data yet"),
-        ((FULL, YOUNG), "1 forecast with not enough data yet (30 samples are needed). All of them"),
+        ((FULL, YOUNG), "1 forecast with not enough data yet (30 samples are needed)."),
     ],
 )
 def test_what_is_quiet_is_counted(forecasts: tuple[Forecast, ...], says: str) -> None:

@@ -67,4 +67,4 @@ def _rest(report: ForecastReport) -> str:
     words = [f"{count(quiet, 'forecast')} without an alarm"] if quiet or not young else []
     words += [f"{count(young, 'forecast')} with not enough data yet (30 samples are needed)"] if young else []
     begin = "" if report.alarms else "Nothing is foretold that needs you. "
-    return f"{begin}{', '.join(words).capitalize()}. All of them: modelward forecast"
+    return f"{begin}{', '.join(words).capitalize()}."
