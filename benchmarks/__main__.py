@@ -13,6 +13,7 @@ from types import FrameType
 
 from benchmarks.bench import Bench
 from benchmarks.jobs import JOBS
+from benchmarks.line import picture
 from benchmarks.machine import facts, file_system
 from benchmarks.peers import installed
 from benchmarks.process import INTERRUPTS, Failed, measure
@@ -21,6 +22,7 @@ from benchmarks.result import Result
 from modelward import __version__
 
 _SIZE = 4_700_000_000
+_LARGEST = 4_000_000_000
 _PAGE = Path("docs/benchmarks.md")
 _LEAST = 2 << 20  # two whole chunks
 _ROOM = 4.25  # times the size: store, vault, and a repository of restic's and of borg's, with something to spare
@@ -47,11 +49,21 @@ def main(words: Sequence[str]) -> int:
 
 
 def _measure(asked: argparse.Namespace, folder: Path) -> int:
-    if missing := _missing_room(asked.size, folder):
+    if missing := _missing_room(max(asked.size, asked.largest // 2), folder):
         _say(f"error: {missing}\n  next: name a folder on another disk with --scratch, or a smaller --size")
         return _USAGE
     peers = installed()
-    bench = Bench(folder, size=asked.size, rounds=asked.repeat, peers=peers, environ=os.environ, say=_say)
+    bench = Bench(
+        folder,
+        size=asked.size,
+        rounds=asked.repeat,
+        peers=peers,
+        environ=os.environ,
+        say=_say,
+        largest=asked.largest,
+        most_models=asked.most_models,
+        watching=asked.watching,
+    )
     conditions = Conditions(
         day=f"{datetime.now(UTC):%Y-%m-%d}",
         size=asked.size,
@@ -64,6 +76,9 @@ def _measure(asked: argparse.Namespace, folder: Path) -> int:
     # A peer that failed may have named the folder; no page tells where on this machine it was.
     text, figures = (make(conditions, results).replace(str(folder), "SCRATCH") for make in (page, raw))
     _write(asked, text, figures)
+    if asked.out is not None:
+        for chart in (chart for result in results for chart in result.charts):
+            _save(asked.out.with_name(f"{chart.name}.svg"), picture(chart.title, chart.unit, chart.lines))
     return 0
 
 
@@ -76,9 +91,13 @@ def _write(asked: argparse.Namespace, text: str, figures: str) -> None:
     print(text)
     for path, content in ((asked.out, text), (asked.json, figures)):
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8")
-            _say(f"written: {path}")
+            _save(path, content)
+
+
+def _save(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    _say(f"written: {path}")
 
 
 def _missing_room(size: int, folder: Path) -> str:
@@ -91,6 +110,17 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Modelward beside its peers.")
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"jobs, of: {', '.join(JOBS)}")
     parser.add_argument("--size", type=_bytes, default=_SIZE, metavar="BYTES", help="of the big blob (4.7e9)")
+    parser.add_argument(
+        "--largest", type=_bytes, default=None, metavar="BYTES", help="model of the scaling job (4e9, at most --size)"
+    )
+    parser.add_argument("--most-models", type=_rounds, default=10_000, metavar="N", help="of the scaling job (10000)")
+    parser.add_argument(
+        "--watching",
+        type=float,
+        default=180.0,
+        metavar="SECONDS",
+        help="how long the guard scrubs (180; 3600: an hour)",
+    )
     parser.add_argument("--out", type=Path, help=f"the page; {_PAGE} after all jobs at the default size, else none")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every run to FILE")
     parser.add_argument("--repeat", type=_rounds, default=3, metavar="N", help="rounds (3)")
@@ -100,6 +130,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         parser.error("needs Linux: /proc, O_DIRECT and the peers' GNU options")
     if asked.out is None and asked.only is None and asked.size == _SIZE:
         asked.out = _PAGE
+    asked.largest = asked.largest or min(_LARGEST, asked.size)
     asked.scratch = asked.scratch or _disk()
     asked.only = _chosen(asked.only, parser)
     return asked

@@ -21,9 +21,13 @@ class Bench:
         peers: Peers,
         environ: Mapping[str, str],
         say: Callable[[str], None],
+        largest: int = 0,
+        most_models: int = 10_000,
+        watching: float = 180.0,
     ) -> None:
         self.base, self.size, self.rounds, self.peers = base, size, rounds, peers
         self.environ, self.say = environ, say
+        self.largest, self.most_models, self.watching = largest or size, most_models, watching
 
     @cached_property
     def ground(self) -> Ground:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.race import Row
-from benchmarks.result import MB, Result, Table, Target
+from benchmarks.result import MB, Chart, Result, Table, Target
 
 _GB, _KIB = 1_000_000_000, 1024
 _FULL_SIZE = 1_000_000_000  # below it the start of the programs is most of what is measured
@@ -51,6 +51,7 @@ def page(conditions: Conditions, results: Sequence[Result]) -> str:
         "## Targets\n",
         _targets(target for result in results for target in result.targets),
         *(part for result in results for table in result.tables for part in _section(table)),
+        *(part for result in results for chart in result.charts for part in _chart(chart)),
         "## Where it was measured\n",
         _grid(("what", "value"), [("day", conditions.day), *conditions.machine.items()]),
         _grid(("program", "version"), conditions.versions.items()),
@@ -76,6 +77,10 @@ def _raw_job(result: Result) -> dict[str, object]:
     return {
         "targets": [{"target": t.text, "measured": t.measured, "met": t.met} for t in result.targets],
         "tables": [{"title": t.title, "rows": [_raw_row(row) for row in t.rows]} for t in result.tables],
+        "charts": [
+            {"title": c.title, "unit": c.unit, "lines": {line.label: list(line.points) for line in c.lines}}
+            for c in result.charts
+        ],
     }
 
 
@@ -103,6 +108,35 @@ def _section(table: Table) -> Iterable[str]:
     columns = (("GB/s", bool(table.size)), ("peak MB", True), *((name, table.writes) for name in _WRITES))
     shown = [name for name, wanted in (*columns, *((name, table.ratios) for name in _RATIO)) if wanted]
     yield _grid(("command", "s", _RANGE, *shown), [_cells(row, table) for row in table.rows])
+
+
+def _chart(chart: Chart) -> Iterable[str]:
+    """The picture, the points, and each line with the limit of the machine beside it."""
+    yield f"## {chart.title}\n"
+    yield f"{chart.about} Seconds, medians; dashed are the lines that fit best.\n"
+    yield f"![{chart.title}]({chart.name}.svg)\n"
+    amounts = [f"{x:,.5g}" for x, _ in chart.lines[0].points]
+    yield _grid(
+        ("work", *(f"{amount} {chart.unit}" for amount in amounts)),
+        [(line.label, *(_seconds(y) for _, y in line.points)) for line in chart.lines],
+    )
+    yield _grid(
+        ("work", "the line", "off it at most", "last step", "what the machine allows"),
+        [
+            (
+                line.label,
+                f"{line.start:.3f} s + {_each(line.slope)} for each of {chart.unit}",
+                f"{line.deviation:.0%} of the longest time",
+                f"{_ratio(line.bend)} times the mean",
+                line.limit,
+            )
+            for line in chart.lines
+        ],
+    )
+
+
+def _each(seconds: float) -> str:
+    return f"{seconds:.2f} s" if abs(seconds) >= 0.1 else f"{1000 * seconds:.2f} ms"
 
 
 def _cells(row: Row, table: Table) -> Sequence[str]:

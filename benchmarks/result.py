@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from benchmarks.line import Line
 from benchmarks.race import Row
 
 MB = 1_000_000
@@ -24,6 +25,17 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """Lines that belong in one picture, which is written beside the page as ``name``.svg; ``unit`` is that of x."""
+
+    name: str
+    title: str
+    about: str
+    unit: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One promise about speed or memory, what was measured, and whether it was met; None: it was not measured."""
 
@@ -39,6 +51,7 @@ class Result:
     job: str
     tables: tuple[Table, ...]
     targets: tuple[Target, ...] = ()
+    charts: tuple[Chart, ...] = ()
 
 
 def row_of(rows: tuple[Row, ...], label: str) -> Row:

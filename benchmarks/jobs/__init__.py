@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from benchmarks.bench import Bench
-from benchmarks.jobs import api, backup, bundle, guard, memory, repair, restore, siblings, upstream, verify
+from benchmarks.jobs import api, backup, bundle, guard, memory, repair, restore, scaling, siblings, upstream, verify
 from benchmarks.result import Result
 
 JOBS: Mapping[str, Callable[[Bench], Result]] = {
@@ -22,4 +22,5 @@ JOBS: Mapping[str, Callable[[Bench], Result]] = {
     "memory": memory.every_verb,
     "guard": guard.by_itself,
     "api": api.answers,
+    "scaling": scaling.lines,
 }
