@@ -184,7 +184,8 @@ def spaces(base: Path, now: datetime) -> Iterator[SpaceRow]:
     for hour in range(720):
         ago = timedelta(hours=720 - hour)
         free = int(disk.free + ago / timedelta(days=1) * 4e8 + rng.random() * 3e7)
-        yield SpaceRow(at=now - ago, of="vault", device="8:17", total=disk.total, free=free)
+        for of in ("store", "vault"):
+            yield SpaceRow(at=now - ago, of=of, device="8:17", total=disk.total, free=free)
 
 
 def drills(now: datetime) -> Iterator[DrillRow]:

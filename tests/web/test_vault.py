@@ -126,3 +126,4 @@ def test_what_else_grows_on_the_disk_counts() -> None:
     what = "40 GB free; grows 20 GB a day, full in 2 days; 8 of 10 times between 1 days and 3 days"
     found = view_of(report(growth=GB), msgspec.structs.replace(ahead, when=NOW + timedelta(days=2), what=what))
     assert (found.full, found.full_note) == ("2026-01-07", "40 GB free; grows 20 GB a day, full in 2 days")
+    assert view_of(report(growth=GB), msgspec.structs.replace(ahead, what=what)).full == "not within 120 days"

@@ -20,6 +20,7 @@ _PULLS = 3  # fewer are no habit
 _LONGEST_PULL = 12 * HOUR  # what grows for longer is something that ran away
 _MODEL = 0.12  # of the rate: growth is no straight line; so much makes 8 of 10 bands of the back-test hold
 _SOON = 14 * DAY
+AHEAD = round(_TRUST * _WINDOWS[-1] / DAY)  # days for which a date can be told at all
 _LARGEST = 1e21  # bytes; no disk has more
 _Z80 = 1.2815515655446004
 _ACTION = "modelward space --reclaim"
@@ -160,7 +161,7 @@ def _confidence(fill: Fill | None, *, tight: bool) -> Confidence:
 def _words(free: float, fill: Fill | None, pulls: Pulls) -> str:
     said = [f"{format_bytes(free)} free"]
     if fill is None:
-        said.append("no growth that would fill it")
+        said.append(f"no growth that would fill it within {AHEAD} days")
     else:
         upper = span_words(fill.high) if math.isfinite(fill.high) else "never"
         said.append(f"grows {format_bytes(fill.rate * DAY)} a day, full in {span_words(fill.middle)}")

@@ -134,7 +134,7 @@ def _ahead(ask: Ask[Any, None]) -> Forecast | None:
     from modelward.services.forecast import disks
 
     found = ask.runtime.kept.get("disks", _AHEAD, lambda: tuple(disks(ask.deps.journal, ask.deps.now())))
-    return next((each for each in found if "vault" in each.subject and each.when is not None), None)
+    return next((each for each in found if "vault" in each.subject and each.enough), None)
 
 
 def page_activity(ask: Ask[ActivityQuery, None]) -> Reply:

@@ -12,6 +12,7 @@ from modelward.domain.series import Point
 from modelward.domain.space import Leftover, ModelCost, SpaceReport, VaultCost
 from modelward.domain.standing import ModelStanding
 from modelward.domain.store import Protection, Space
+from modelward.forecast.disk import AHEAD
 from modelward.web import charts
 from modelward.web.words import Mark, count, duration, link, short, size
 
@@ -139,7 +140,7 @@ def _full(cost: VaultCost) -> tuple[str, str]:
 def _foretold(ahead: Forecast) -> tuple[str, str]:
     """The date and its reasons, by everything on the disk and not the vault alone."""
     reasons = "; ".join(ahead.what.split("; ")[:2])
-    return (f"{ahead.when:%Y-%m-%d}" if ahead.when is not None else "not in sight"), reasons
+    return (f"{ahead.when:%Y-%m-%d}" if ahead.when is not None else f"not within {AHEAD} days"), reasons
 
 
 def _survives(protection: str) -> str:
