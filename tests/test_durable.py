@@ -960,6 +960,19 @@ def test_a_second_writer_is_told_who_holds_the_lock(two: Two, holder: "subproces
     assert 2 <= clock.monotonic() < 2.2
 
 
+def test_a_holder_whose_name_cannot_be_read_holds_the_lock(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fails at the courtesy of the name: that is no error of its own."""
+
+    def fails(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    clock = FrozenClock(BEGIN)
+    with locked(two.target, "lock", holder="two", clock=clock, wait=0), monkeypatch.context() as patch:
+        patch.setattr(os, "pread", fails)
+        with pytest.raises(Locked, match="cannot be read"), locked(two.target, "lock", holder="x", clock=clock, wait=0):
+            pass
+
+
 def test_the_lock_is_free_when_its_holder_is_killed(two: Two, holder: "subprocess.Popen[bytes]") -> None:
     """No stale lock ever has to be removed by hand."""
     holder.kill()

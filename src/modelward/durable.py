@@ -489,7 +489,9 @@ def _try_lock(fd: int, holder: str) -> bool:
 
 
 def _holder(fd: int) -> str:
-    return os.pread(fd, 300, 0).decode(errors="replace") or "one that did not give its name"
+    with suppress(OSError):  # a courtesy, as above
+        return os.pread(fd, 300, 0).decode(errors="replace") or "one that did not give its name"
+    return "one whose name cannot be read"
 
 
 def clone(target_fd: int, source_fd: int) -> bool:

@@ -5,6 +5,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
 from hypothesis import given, settings
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from modelward import durable
 from modelward.bootstrap import SystemClock
 from modelward.domain.codec import decode
-from modelward.domain.errors import DiskFull, Locked, ModelwardError, StorageError
+from modelward.domain.errors import DiskFull, Locked, ModelwardError, StorageError, VaultUnreadable
 from modelward.durable import Folder, locked
 from modelward.testing import FrozenClock
+from modelward.vault import audit_log
 from modelward.vault.audit import Head, faults
 from modelward.vault.audit_log import AuditLog
 from tests.faults.scripted import Crash, ScriptedOs, count_calls
@@ -169,6 +171,47 @@ def test_an_error_at_every_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             actions = [entry.action for entry in shelf.open().audit_entries()]
             assert actions == ["first", "second"] or (actions == ["second"] and not answered)
             assert audit_faults(shelf) == ()
+
+
+def test_a_log_that_the_disk_does_not_give_is_said(vault: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A typed error with a next step where an entry is to follow, and where the log is looked at (D1)."""
+    write(vault, "one")
+    with monkeypatch.context() as patch:
+        patch.setattr(audit_log, "os", Unreadable())
+        for work in (lambda: write(vault, "two"), vault.open().audit_faults):
+            with pytest.raises(VaultUnreadable) as caught:
+                work()
+            assert caught.value.next_step
+    write(vault, "three")
+    assert [entry.action for entry in vault.open().audit_entries()] == ["one", "three"]
+    assert audit_faults(vault) == ()
+
+
+class Unreadable:
+    """The module ``os`` on a disk that opens files and gives none of their bytes."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - stands in for a module
+        return getattr(os, name)
+
+    def pread(self, *_: object) -> bytes:
+        """Never."""
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def fdopen(self, fd: int, mode: str) -> "Unreadable":
+        """A file of the same disk."""
+        assert mode == "rb"
+        os.close(fd)
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to close."""
+
+    def readline(self, limit: int) -> bytes:
+        """Never."""
+        return self.pread(limit)
 
 
 def test_a_disk_without_room_for_the_head_keeps_the_entry(vault: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:

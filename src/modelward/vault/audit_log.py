@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
 from modelward.domain.audit import AuditEntry
 from modelward.domain.codec import decode, pretty
@@ -84,11 +85,12 @@ class AuditLog:
         """The end of the log: the last whole line at least, and what is torn behind it."""
         fd, length = self._own.open_file(AUDIT), _TAIL
         try:
-            while True:
-                tail = os.pread(fd, length, max(0, size - length))
-                if length >= size or tail.count(b"\n") > 1:
-                    return tail
-                length *= 2
+            with self._reading():
+                while True:
+                    tail = os.pread(fd, length, max(0, size - length))
+                    if length >= size or tail.count(b"\n") > 1:
+                        return tail
+                    length *= 2
         finally:
             os.close(fd)
 
@@ -115,9 +117,24 @@ class AuditLog:
         except BlobMissing:
             return
         with os.fdopen(fd, "rb") as file:
-            while line := file.readline(SMALL):
+            while line := self._line(file):
                 if line.endswith(b"\n") or len(line) == SMALL:
                     yield line
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise VaultUnreadable(
+                f"the audit log cannot be read: {error.strerror}",
+                thing=f"{self._own.path}/{AUDIT}",
+                next_step="check the vault's disk (dmesg, SMART)",
+            ) from error
+
+    def _line(self, file: BinaryIO) -> bytes:
+        with self._reading():
+            return file.readline(SMALL)
 
 
 def _contradicts(tail: bytes, recorded: Head) -> bool:
