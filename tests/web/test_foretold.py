@@ -20,7 +20,7 @@ GB = 10**9
 FULL = Forecast(
     subject="disk of vault",
     kind=ForecastKind.DISK,
-    what="9 GB free; grows 3 GB a day, full in 3 days",
+    what="9 GB free; grows 3 GB a day, full in 3 days; 8 of 10 times between 2 days and never",
     confidence=Confidence.LIKELY,
     base_rate=BASE_RATES[ForecastKind.DISK],
     samples=720,
@@ -44,6 +44,7 @@ def test_an_alarm_says_what_to_do_and_what_it_is_worth() -> None:
     """Date with its band, the action, how often such alarms were right, the base rate and its source, the samples."""
     (one,) = ahead(FULL, QUIET, YOUNG).alarms
     assert (one.kind, one.subject, one.sure) == ("disk full", "disk of vault", "likely")
+    assert one.what == "9 GB free; grows 3 GB a day, full in 3 days"
     assert one.band == "8 of 10 times between 2026-01-07 and never"
     assert one.action == "modelward space --reclaim"
     assert "99% of such alarms were right" in one.worth

@@ -1,10 +1,12 @@
 """What is foretold, in words: alarms with what to do and what such alarms are worth, and how many others are quiet."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from modelward.domain.forecast import Forecast, ForecastReport
 from modelward.web.words import count
+
+_BAND: Final = "8 of 10 times between"
 
 
 class Foretold(NamedTuple):
@@ -37,7 +39,7 @@ def _alarm(forecast: Forecast) -> Foretold:
         kind=forecast.kind.value,
         subject=forecast.subject,
         sure=forecast.confidence.value,
-        what=forecast.what,
+        what=_plainly(forecast),
         when=forecast.when,
         band=_band(forecast),
         action=forecast.action,
@@ -45,12 +47,17 @@ def _alarm(forecast: Forecast) -> Foretold:
     )
 
 
+def _plainly(forecast: Forecast) -> str:
+    """The sentence without its band, which stands beside the date."""
+    return "; ".join(part for part in forecast.what.split("; ") if not part.startswith(_BAND) or forecast.when is None)
+
+
 def _band(forecast: Forecast) -> str:
     if forecast.low is None and forecast.high is None:
         return ""
     early = f"{forecast.low:%Y-%m-%d}" if forecast.low is not None else "now"
     late = f"{forecast.high:%Y-%m-%d}" if forecast.high is not None else "never"
-    return f"8 of 10 times between {early} and {late}"
+    return f"{_BAND} {early} and {late}"
 
 
 def _worth(forecast: Forecast) -> str:
