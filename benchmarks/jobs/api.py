@@ -28,6 +28,7 @@ _MANY, _FEW = 1000, 50
 _ROUNDS = 7
 _RATE = 200
 _SEED = 20260803
+_BATCH = 500
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _QUICK = {"MODELWARD_MAINTENANCE_INTERVAL": "1h", "MODELWARD_PROBE": "off"}
 
@@ -68,13 +69,12 @@ def _keep_a_year(state: Path, model: ModelName, now: datetime) -> None:
     state.mkdir(parents=True)
     journal = open_journal(state, SystemClock()).journal
     dice, name = Random(_SEED), str(model)
+    rows: list[CheckRow | ProbeRow] = []
     for at in _moments(now):
-        journal.add(
-            [
-                CheckRow(at=at, model=name, healthy=True, recoverable=True, ready=dice.random() > 0.001),
-                ProbeRow(at=at, model=name, outcome="ok", seconds=math.exp(dice.gauss(-0.5, 0.6))),
-            ]
-        )
+        rows.append(CheckRow(at=at, model=name, healthy=True, recoverable=True, ready=dice.random() > 0.001))
+        rows.append(ProbeRow(at=at, model=name, outcome="ok", seconds=math.exp(dice.gauss(-0.5, 0.6))))
+    for start in range(0, len(rows), _BATCH):
+        journal.add(rows[start : start + _BATCH])
     journal.close()
 
 

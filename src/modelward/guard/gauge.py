@@ -12,8 +12,10 @@ from modelward.guard.board import Board
 from modelward.guard.place import Opener
 from modelward.metrics import Figures, Tally
 from modelward.ports import Clock, Journal, Progress
+from modelward.scan import signals_held
 
 _COUNT_AGAIN = 600.0
+_WAIT = 0.05  # seconds for the walk of a small vault; that of a large one shows with a later figure
 
 
 class Gauge:
@@ -28,6 +30,7 @@ class Gauge:
         self._board, self._clock, self._count = board, clock, count
         self._bytes: int | None = None
         self._counted_at: float | None = None
+        self._lock = threading.Lock()
 
     def figures(self, *, ready: bool | None = None) -> Figures:
         """All figures as they are now; ``ready`` is what the board says where nobody knows better."""
@@ -45,9 +48,18 @@ class Gauge:
     def _vault_bytes(self) -> int | None:
         """The size as it was counted last, at most some minutes ago."""
         now = self._clock.monotonic()
-        if self._counted_at is None or now - self._counted_at > _COUNT_AGAIN:
-            self._counted_at, self._bytes = now, self._count()
+        with self._lock:
+            due = self._counted_at is None or now - self._counted_at > _COUNT_AGAIN
+            self._counted_at = now if due else self._counted_at
+        if due:
+            walk = threading.Thread(target=self._walk, name="guard vault bytes", daemon=True)
+            with signals_held():
+                walk.start()
+            walk.join(_WAIT)
         return self._bytes
+
+    def _walk(self) -> None:
+        self._bytes = self._count()
 
 
 def vault_bytes(opener: Opener, log: Progress) -> int | None:
