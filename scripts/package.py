@@ -23,6 +23,7 @@ CACHES = shutil.ignore_patterns("__pycache__", "*.pyc", ".*_cache")
 MAY_HOLD = {
     "modelward/web/static/": (".js", ".css", ".svg"),
     "modelward/web/templates/": (".html",),
+    "modelward/learned/": (".py", "/record.json"),
     "modelward/": (".py", "/py.typed"),
     ".dist-info/": ("/METADATA", "/WHEEL", "/RECORD", "/entry_points.txt", "/licenses/LICENSE"),
 }
