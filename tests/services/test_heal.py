@@ -1,5 +1,6 @@
 """Steps that do not go as planned: clones, patches that fail, disks that lie, means that are gone by the time."""
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -144,6 +145,22 @@ def test_a_patch_that_does_not_take_goes_into_a_new_file(
     healed(place)
     assert weights_path(place).stat().st_ino != inode
     assert "patch_failed" in [event for event, _ in place.notes.events]
+
+
+def test_what_cannot_be_kept_is_not_patched(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fails while the bytes to be replaced are kept: a new file, and the old one is set aside whole (R1)."""
+
+    def unreadable(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(plans, "CLONING", frozenset())
+    monkeypatch.setattr("modelward.stores.ollama_writer._copy", unreadable)
+    path = weights_path(place)
+    corrupt.flip_bit(path, 2 * CHUNK, 1)
+    damaged, inode = path.read_bytes(), path.stat().st_ino
+    healed(place)
+    assert path.stat().st_ino != inode
+    assert damaged in [aside.read_bytes() for aside in (place.store / ".modelward" / "quarantine").iterdir()]
 
 
 def test_a_disk_that_garbles_every_write_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

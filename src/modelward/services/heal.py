@@ -10,7 +10,7 @@ import msgspec
 
 from modelward.domain.chunks import CHUNK, ChunkList, count, indices_of
 from modelward.domain.digest import Digest
-from modelward.domain.errors import HashMismatch, Interrupted, ModelwardError, SourceFailed, WriteFailed
+from modelward.domain.errors import HashMismatch, Interrupted, ModelwardError, ReadFailed, SourceFailed, WriteFailed
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import Action
@@ -214,10 +214,10 @@ class Healer:
     # Damage inside a blob.
 
     def _patch_or_rebuild(self, step: PatchBlob) -> tuple[int, str]:
-        """A file that took the patch badly is not written to again: its good chunks go into a new one (W1, R3)."""
+        """A file that takes the patch badly, or is not read, is left; its good chunks go into a new one (W1, R3)."""
         try:
             return self._patch_in_place(step)
-        except (HashMismatch, WriteFailed) as problem:
+        except (HashMismatch, ReadFailed, WriteFailed) as problem:
             self._site.progress.say("patch_failed", blob=str(step.blob), error=str(problem))
             return self._rebuild(msgspec.structs.replace(step, method=Method.NEW_FILE))
 

@@ -25,6 +25,7 @@ from modelward.durable import (
     keep_aside,
     locked,
     move,
+    reading_errors,
     remove,
     require_space,
     set_owner,
@@ -114,8 +115,9 @@ class OllamaWriter:
         staged = Staged(self.staging, at + total(kept), reserve=self._limits.reserve)
         try:
             staged.write_at(memoryview(header), len(header), 0)
-            for span in kept:
-                at = _copy(fd, span, staged, at)
+            with reading_errors(f"{self._blobs.path}/{_file(blob)}"):
+                for span in kept:
+                    at = _copy(fd, span, staged, at)
             staged.finish(0o600)
             staged.replace(self._quarantine, self._aside(_file(blob), ".undo"))
         finally:
