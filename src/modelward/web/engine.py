@@ -1,4 +1,4 @@
-"""Templates become bytes: Jinja2 with escaping always on, loaded with the first page that is asked for.
+"""Templates become bytes: Jinja2 with escaping always on, loaded when the guard begins to serve, or with a first page.
 
 Compiling all of them takes half a second and 3 MB that Python never gives back, so a child process does it for the
 guard, and hands over the code.
@@ -98,6 +98,7 @@ def _fetch(held: threading.Event) -> None:
                 check=True,
             )
             _CODE.update(marshal.loads(made.stdout))  # noqa: S302 - as above
+        environment()  # Jinja2 itself: the first page should not have to wait for that either
 
 
 def compiled() -> bytes:
