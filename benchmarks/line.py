@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 720, 420, 64, 48, 32, 190
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # told apart by the colour-blind too
+_COLUMNS, _WIDTH, _HEIGHT, _HEAD = 2, 380, 210, 36
+_LEFT, _TOP, _RIGHT, _BOTTOM = 64, 34, 30, 34
+_COLOUR = "#0072b2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,35 +57,40 @@ class Line:
 
 
 def picture(title: str, unit: str, lines: Sequence[Line]) -> str:
-    """An SVG of the points and the fitted lines, both axes linear and from 0: straight is straight."""
-    most_x = max(x for line in lines for x, _ in line.points)
-    most_y = max(max(y for _, y in line.points) for line in lines)
+    """An SVG with a small picture for each line: its points and the fit, axes linear and from 0, so straight shows."""
+    rows = -(-len(lines) // _COLUMNS)
+    panels = [
+        f'<g transform="translate({number % _COLUMNS * _WIDTH} {_HEAD + number // _COLUMNS * _HEIGHT})">'
+        f"{_panel(unit, line)}</g>"
+        for number, line in enumerate(lines)
+    ]
+    wide, high = _COLUMNS * _WIDTH, _HEAD + rows * _HEIGHT
+    begin = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" font-family="sans-serif" font-size="11" '
+        f'role="img"><title>{escape(title)}</title><rect width="100%" height="100%" fill="#fff"/>'
+        f'<text x="12" y="22" font-size="15">{escape(title)}</text>'
+    )
+    return "\n".join([begin, *panels, "</svg>\n"])
+
+
+def _panel(unit: str, line: Line) -> str:
+    most_x, most_y = max(x for x, _ in line.points), max(y for _, y in line.points)
+    right, floor = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
 
     def place(x: float, y: float) -> tuple[float, float]:
-        wide, high = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-        return round(_LEFT + wide * x / most_x, 1), round(_TOP + high * (1 - y / most_y), 1)
+        part_x, part_y = x / most_x, min(1.0, max(0.0, y / most_y))
+        return round(_LEFT + (right - _LEFT) * part_x, 1), round(floor - (floor - _TOP) * part_y, 1)
 
-    parts = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
-            f'font-size="12" role="img"><title>{escape(title)}</title><rect width="100%" height="100%" fill="#fff"/>'
-        ),
-        f'<text x="{_LEFT}" y="18" font-size="14">{escape(title)}</text>',
-    ]
-    for step in range(5):
-        x, y = place(most_x * step / 4, most_y * step / 4)
-        floor, left = _HEIGHT - _BOTTOM, _LEFT
-        parts.append(f'<path d="M{left} {y}H{_WIDTH - _RIGHT}M{x} {_TOP}V{floor}" stroke="#ddd" fill="none"/>')
-        parts.append(f'<text x="{left - 6}" y="{y + 4}" text-anchor="end">{most_y * step / 4:.3g} s</text>')
-        parts.append(f'<text x="{x}" y="{floor + 18}" text-anchor="middle">{most_x * step / 4:,.4g}</text>')
-    parts.append(f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 10}" text-anchor="end">{escape(unit)}</text>')
-    for number, line in enumerate(lines):
-        colour = _COLOURS[number % len(_COLOURS)]
-        (x1, y1), (x2, y2) = place(0, max(0, line.start)), place(most_x, max(0, line.at(most_x)))
-        parts.append(f'<path d="M{x1} {y1}L{x2} {y2}" stroke="{colour}" stroke-dasharray="5 4"/>')
-        for x, y in (place(*point) for point in line.points):
-            parts.append(f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"/>')
-        at = _TOP + 14 + 20 * number
-        parts.append(f'<circle cx="{_WIDTH - _RIGHT + 18}" cy="{at - 4}" r="4" fill="{colour}"/>')
-        parts.append(f'<text x="{_WIDTH - _RIGHT + 28}" y="{at}">{escape(line.label)}</text>')
-    return "\n".join([*parts, "</svg>\n"])
+    parts = [f'<text x="{_LEFT}" y="{_TOP - 10}" font-size="13">{escape(line.label)}</text>']
+    for step in range(3):
+        amount, seconds = most_x * step / 2, most_y * step / 2
+        x, y = place(amount, seconds)
+        parts.append(f'<path d="M{_LEFT} {y}H{right}M{x} {_TOP}V{floor}" stroke="#ddd" fill="none"/>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{seconds:.3g} s</text>')
+        parts.append(
+            f'<text x="{x}" y="{floor + 16}" text-anchor="middle">{amount:,.4g}{f" {unit}" if step == 1 else ""}</text>'
+        )
+    (x1, y1), (x2, y2) = place(0, line.start), place(most_x, line.at(most_x))
+    parts.append(f'<path d="M{x1} {y1}L{x2} {y2}" stroke="{_COLOUR}" stroke-dasharray="5 4"/>')
+    parts += [f'<circle cx="{x}" cy="{y}" r="4" fill="{_COLOUR}"/>' for x, y in (place(*each) for each in line.points)]
+    return "".join(parts)

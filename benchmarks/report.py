@@ -125,7 +125,7 @@ def _chart(chart: Chart) -> Iterable[str]:
         [
             (
                 line.label,
-                f"{line.start:.3f} s + {_each(line.slope)} for each of {chart.unit}",
+                f"{line.start:.3f} s + {_each(line.slope)} for each {chart.unit.removesuffix('s')}",
                 f"{line.deviation:.0%} of the longest time",
                 f"{_ratio(line.bend)} times the mean",
                 line.limit,
