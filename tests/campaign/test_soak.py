@@ -97,7 +97,7 @@ def _scene(base: Path, *, whole: bool) -> Iterator[Scene]:
         environ = _environ(base, disk, server.url, hook.url, port) | BUSY | ({} if whole else LITTLE)
         guard = stack.enter_context(_guard(environ, base / "guard.txt"))
         visitor = Visitor(f"http://127.0.0.1:{port}", PAGES)
-        scene = Scene(base, disk, server, hook, visitor, environ, guard, patience=240.0 if whole else 90.0)
+        scene = Scene(base, disk, server, hook, visitor, environ, guard, patience=240.0 if whole else 150.0)
         scene.expect()
         scene.until("every model is backed up, and all is well", lambda: scene.kept() and scene.ready())
         yield scene
