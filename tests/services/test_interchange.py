@@ -1,5 +1,6 @@
 """Models go out as an OCI layout, as loose files or into a store, and come in from these; nothing is overwritten."""
 
+import errno
 import hashlib
 import json
 import os
@@ -11,7 +12,15 @@ import pytest
 
 from modelward.domain.audit import AuditFilter
 from modelward.domain.chunks import CHUNK
-from modelward.domain.errors import BadName, BadSetting, HashMismatch, ModelwardError, StoreNotAccepted, UnknownModel
+from modelward.domain.errors import (
+    BadName,
+    BadSetting,
+    HashMismatch,
+    ModelwardError,
+    ReadFailed,
+    StoreNotAccepted,
+    UnknownModel,
+)
 from modelward.domain.interchange import AdoptReport, HandOutReport
 from modelward.domain.name import ModelName
 from modelward.services.adopt import adopt, recognise
@@ -257,6 +266,21 @@ def test_loose_files_say_all_that_the_model_is(place: Place, tmp_path: Path) -> 
         'PARAMETER temperature 0.5\nPARAMETER stop <|end|>\nPARAMETER stop """two\nlines"""\nPARAMETER num_ctx 512\n'
     )
     assert sorted(path.name for path in target.iterdir() if not path.name.startswith("tiny-q8")) == []
+
+
+def test_a_file_that_the_disk_does_not_give_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it is cannot be told: a typed error that names the file and what to do."""
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(GGUF)
+
+    def unreadable(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pread", unreadable)
+    with pytest.raises(ReadFailed) as caught:
+        recognise(path)
+    assert caught.value.thing == str(path)
+    assert caught.value.next_step
 
 
 def test_loose_files_come_back_as_a_model_of_the_same_blobs(place: Place, other: Place, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from modelward.domain.finding import ManifestDamaged
 from modelward.domain.gguf import MAGIC
 from modelward.domain.interchange import Adopted, AdoptReport
 from modelward.domain.name import ModelName
-from modelward.durable import Folder
+from modelward.durable import Folder, reading_errors
 from modelward.services.adopt_gguf import from_gguf
 from modelward.services.adopt_layout import from_layout
 from modelward.services.backup import backup
@@ -33,7 +33,7 @@ def recognise(path: Path) -> str | None:
         found = folder.stat(real.name)
         if found is None or not S_ISREG(found.st_mode):
             return None
-        with opened(folder, real.name) as fd:
+        with opened(folder, real.name) as fd, reading_errors(real):
             return "gguf" if os.pread(fd, len(MAGIC), 0) == MAGIC else "bundle"
 
 
