@@ -32,7 +32,11 @@ PARTS = (
     Part("rot", "random damage of every class of object, found, healed or said; no false alarm", 0.2),
     Part("hostile", "registries and servers that lie, hang, lead astray or never end", 0.08),
     Part("concurrency", "two writers, scrub, repair, prune and a server that pulls and deletes, in one another", 0.06),
-    Part("attack", "hostile names, links, manifests and bundles; fuzzing of every parser; a log that was edited", 0.08),
+    Part(
+        "attack",
+        "hostile names, links, bundles, addresses, requests; every parser fuzzed; planted secrets; edited logs",
+        0.08,
+    ),
     Part("guard", "a busy guard, killed at random: it comes back, and nothing acknowledged is lost", 0.08),
     Part("soak", "a guard under random faults for as long as one likes: all is healed, nothing grows", 0.04),
 )

@@ -205,34 +205,34 @@ def test_parsers_under_atheris(tmp_path: Path, run: Run) -> None:
     if importlib.util.find_spec("atheris") is None:  # importing it here would silence it in the children
         pytest.skip("no atheris")
     names, good = (sorted(targets()), seeds()) if not run.cases else (["digest"], {"digest": (b"sha256:",)})
-    seconds = max(2, int(run.seconds / len(names)))
+    limits = [f"-max_total_time={max(2, int(run.seconds / len(names)))}", f"-seed={run.seed}"]
+    limits = ["-runs=200", "-seed=1"] if run.cases else limits
+    words: list[str] = []
     for number, name in enumerate(names):
         folder = tmp_path / f"corpus{number}"
         folder.mkdir()
         for place, data in enumerate(good[name]):
             (folder / str(place)).write_bytes(data)
+        more = ("-timeout=20", "-rss_limit_mb=1024", f"-artifact_prefix={tmp_path}/", str(folder), "--")
+        words += [name, *limits, *more]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.campaign.fuzz_guided", *words],
+        cwd=ROOT,
+        env=os.environ | MODULES,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    said = done.stderr.split("\ntarget ")[1:]
+    assert len(said) == len(names), done.stderr[-3000:]
+    for number, (name, text) in enumerate(zip(names, said, strict=True)):
         with run.case(number, name):
-            limits = [f"-max_total_time={seconds}", f"-seed={run.seed}", "-timeout=20", "-rss_limit_mb=1024"]
-            limits = ["-runs=200", *limits[1:]] if run.cases else limits
-            done = subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "tests.campaign.fuzz_guided",
-                    name,
-                    *limits,
-                    f"-artifact_prefix={tmp_path}/",
-                    str(folder),
-                ],
-                cwd=ROOT,
-                env=os.environ | MODULES,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-            runs = re.search(r"Done (\d+) runs", done.stdout + done.stderr)
-            assert runs is not None, done.stderr[-2000:]
+            runs = re.search(r"Done (\d+) runs", text)
+            assert text.startswith(f"{name}\n")
+            assert runs is not None, text[-4000:]
+            assert text.rstrip().endswith("ended 0"), text[-4000:]
             run.figures[f"{name}: inputs"] += int(runs[1])
 
 
