@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from modelward.testing import corrupt
@@ -88,7 +89,7 @@ class Scene:
         for path in (self.vault / "modelward" / "snapshots").glob("*.json"):
             with suppress(FileNotFoundError):  # forgotten while we look
                 record = json.loads(path.read_bytes())
-                found[record["model"]] = max(found.get(record["model"], record), record, key=lambda one: one["id"])
+                found[record["model"]] = max(found.get(record["model"], record), record, key=_made_at)
         return found
 
     def kept(self) -> bool:
@@ -100,6 +101,10 @@ class Scene:
         """Run the program; its exit code."""
         done = subprocess.run([sys.executable, "-m", "modelward", *words], env=self.environ, check=False)
         return done.returncode
+
+
+def _made_at(record: dict[str, str]) -> datetime:
+    return datetime.fromisoformat(record["created_at"])
 
 
 def hash_of(path: Path) -> str:
