@@ -62,6 +62,14 @@ def test_the_same_key_starts_one_job(stage: Stage, anyone: Client) -> None:
     assert anyone.start("verify", {"level": "quick"}, key="k1").id != first.id
 
 
+@pytest.mark.parametrize("key", ["k" * 201, "two words", "caf\xe9"])
+def test_a_key_of_another_form_is_refused(anyone: Client, key: str) -> None:
+    """A key is up to 200 visible ASCII characters, as the document says."""
+    with pytest.raises(ApiProblem, match="not a key") as caught:
+        anyone.start("verify", {"level": "quick"}, key=key)
+    assert caught.value.status == 422
+
+
 def test_the_same_key_at_the_same_time_starts_one_job(stage: Stage, anyone: Client) -> None:
     """Ten callers that send one key at once get one job."""
     stage.gate.clear()

@@ -70,8 +70,8 @@ class Once:
         """What ``do`` answers, or answered before to this caller's key; raises Unfit for another request with it."""
         if not key:
             return do()
-        if len(key) > 200 or not key.isprintable():
-            raise Unfit("not a key", thing="idempotency-key", next_step="send up to 200 printable characters")
+        if len(key) > 200 or not all("!" <= letter <= "~" for letter in key):
+            raise Unfit("not a key", thing="idempotency-key", next_step="send up to 200 visible ASCII characters")
         asked, now = sha256(request).digest(), self._clock.now()
         with self._lock:
             done = self._done.get((who, key))
