@@ -1,5 +1,6 @@
 """A quiet neighbour: idle I/O for the calling thread, and memory handed back where the C library can."""
 
+import ctypes
 import platform
 import subprocess
 import sys
@@ -48,3 +49,31 @@ def test_the_heap_takes_both_wishes() -> None:
     block = [bytes(1000) for _ in range(20_000)]
     del block
     assert isinstance(give_back(), bool)
+
+
+# In a process of its own: the wish cannot be taken back.
+FREED = """
+import ctypes, sys
+from modelward.guard.calm import large_apart
+
+class Mallinfo(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks apart space us fs used free keep".split()]
+
+lib = ctypes.CDLL(None)
+lib.mallinfo2.restype = Mallinfo
+if sys.argv[1] == "wished":
+    assert large_apart()
+large = bytes(8 << 20)
+del large  # from now on glibc takes pieces of up to 8 MiB from the heap, unless it was told not to
+before = lib.mallinfo2().apart
+pieces = [bytes(200_000) for _ in range(10)]
+print(lib.mallinfo2().apart - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="glibc tells how its heaps are from 2.33 on")
+@pytest.mark.parametrize(("wish", "apart"), [("none", "0"), ("wished", "10")])
+def test_large_pieces_lie_apart(wish: str, apart: str) -> None:
+    """After a still larger one was freed, too: else the heap of a guard grows for hours."""
+    done = subprocess.run([sys.executable, "-c", FREED, wish], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == apart

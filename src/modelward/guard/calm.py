@@ -5,7 +5,8 @@ from contextlib import suppress
 
 _IDLE = 3 << 13  # ioprio_set(2): class IDLE
 _WHO_THREAD = 1
-_M_ARENA_MAX = -8  # malloc.h of glibc
+_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # malloc.h of glibc
+_LARGE = 64 << 10  # bytes
 _CALLS = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "armv7l": 314, "i686": 289, "ppc64le": 273, "s390x": 282}
 
 
@@ -27,6 +28,15 @@ def idle_io() -> bool:
 def few_arenas() -> bool:
     """Let all threads share two heaps: each has a heap of its own by default, and none of them is ever given back."""
     return _malloc("mallopt", _M_ARENA_MAX, 2)
+
+
+def large_apart() -> bool:
+    """Let large pieces lie outside of the heaps, and go when they are freed, whatever was freed before.
+
+    By default glibc takes pieces of up to 32 MiB from a heap once one of that size was freed: small things that live
+    long come to lie between them, and the heap grows for hours.
+    """
+    return _malloc("mallopt", _M_MMAP_THRESHOLD, _LARGE)
 
 
 def give_back() -> bool:
