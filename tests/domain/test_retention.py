@@ -1,7 +1,7 @@
 """Retention: whatever the policy, the clock and the history, the last good version of a model stays (S1)."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -13,7 +13,7 @@ from modelward.domain.digest import Digest
 from modelward.domain.errors import EmptyPolicy
 from modelward.domain.name import ModelName
 from modelward.domain.retention import GRACE, ForgetPlan, Policy, PrunePlan, plan_forget, plan_prune
-from modelward.domain.snapshot import Snapshot, Trashed, snapshot_id
+from modelward.domain.snapshot import Snapshot, Trashed, newest_first, snapshot_id
 from modelward.domain.store import Owner
 from tests.domain.strategies_domain import NOON, digest, policies
 
@@ -108,20 +108,26 @@ def test_no_policy_no_clock_and_no_history_loses_a_good_version(past: History, p
 
 def by_rule(past: History, policy: Policy, model: ModelName) -> set[str]:
     """Which snapshots of a model the policy keeps, said again in another way: rule by rule over a plain list."""
-    good = past.good(model)
+    good, mine = past.good(model), [item for item in newest_first(past.snapshots) if item.model == model]
     if not good:
-        return ids(item for item in past.snapshots if item.model == model)
-    kept = {good[0].id} | ids(s for s in past.snapshots if s.model == model and s.created_at > past.now)
+        return ids(mine)
+    kept = {good[0].id} | ids(s for s in mine if s.created_at > past.now) | ruled(good, past.now, policy)
+    return kept | (ruled(mine, past.now, policy) - ids(good))
+
+
+def ruled(items: Sequence[Snapshot], now: datetime, policy: Policy) -> set[str]:
+    """What the rules name among these, the newest first."""
     rules = (
-        (policy.keep_last, [item.wrapper for item in good]),
-        (policy.keep_daily, [str(item.created_at.date()) for item in good]),
-        (policy.keep_weekly, [str(item.created_at.isocalendar()[:2]) for item in good]),
+        (policy.keep_last, [item.wrapper for item in items]),
+        (policy.keep_daily, [str(item.created_at.date()) for item in items]),
+        (policy.keep_weekly, [str(item.created_at.isocalendar()[:2]) for item in items]),
     )
+    kept = set[str]()
     for number, keys in rules:
         places = [at for at, key in enumerate(keys) if key not in keys[:at]]
-        kept |= ids(good[at] for at in places[:number])
+        kept |= ids(items[at] for at in places[:number])
     if policy.keep_within is not None:
-        kept |= ids(item for item in good if past.now - item.created_at < policy.keep_within)
+        kept |= ids(item for item in items if now - item.created_at < policy.keep_within)
     return kept
 
 
@@ -194,9 +200,16 @@ def test_the_default_keeps_five_versions() -> None:
 
 
 def test_an_unsound_version_fills_no_place() -> None:
-    """The rules count sound versions only; one that the vault cannot vouch for goes."""
+    """Two sound versions stay whatever else there is; an unsound one that would be too old if it were sound goes."""
     made = [(1, 1), (2, 2), (3, 3), (4, 4)]
-    assert kept_of(Policy(keep_last=2), *made, unsound=frozenset({0, 2})) == [2, 4]
+    assert kept_of(Policy(keep_last=2), *made, unsound=frozenset({1, 2})) == [1, 2, 4]
+
+
+def test_an_unsound_version_stays_until_it_is_healed() -> None:
+    """A bit that flipped in the copy of the newest version must not cost that version: the store may have it still."""
+    assert kept_of(Policy(keep_last=3), (1, 1), (2, 2), unsound=frozenset({0})) == [1, 2]
+    assert kept_of(Policy(keep_last=0, keep_daily=2), (1, 1), (2, 2), unsound=frozenset({0})) == [1, 2]
+    assert kept_of(Policy(keep_last=1, keep_within=3 * DAY), (1, 1), (2, 2), (4, 3), unsound=frozenset({1})) == [1, 2]
 
 
 def test_where_nothing_is_sound_everything_stays() -> None:

@@ -27,8 +27,9 @@ def command(
 ) -> None:
     """Move old versions to the trash by policy; `modelward prune` frees their bytes later.
 
-    Only versions that the vault still vouches for count. The last sound version of a model is never forgotten,
-    whatever the policy or the clock says, and a policy that would keep nothing is refused.
+    Only versions that the vault still vouches for count; a damaged one stays as long as it would if it were sound,
+    because it may be healed. The last sound version of a model is never forgotten, whatever the policy or the clock
+    says, and a policy that would keep nothing is refused.
     """
     from modelward.cli.render import show
     from modelward.services import retention

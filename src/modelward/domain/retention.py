@@ -58,7 +58,8 @@ def plan_forget(
     """Apply the policy to each model by itself; versions that models are pinned to stay.
 
     Only ``sound`` snapshots (whose bytes the vault still vouches for) count; a snapshot that is not sound fills
-    no place. The newest sound one of each model always stays, and where none is sound, all stay.
+    no place, and stays while it would stay if it were sound: it may be healed. The newest sound one of each model
+    always stays, and where none is sound, all stay.
     Snapshots dated after ``now`` stay: a clock that jumped must not cost a version.
     """
     by_model: dict[ModelName, list[Snapshot]] = {}
@@ -83,14 +84,21 @@ def _reasons(
     if not good:
         return {snapshot.id: ["no sound version is left"] for snapshot in snapshots}
     reasons: dict[str, list[str]] = {good[0].id: ["the last sound version"]}
-    _add(reasons, _firsts(good, lambda s: s.wrapper.hex)[: policy.keep_last], "last")
-    _add(reasons, _firsts(good, lambda s: f"{s.created_at:%Y-%m-%d}")[: policy.keep_daily], "daily")
-    _add(reasons, _firsts(good, lambda s: f"{s.created_at:%G-%V}")[: policy.keep_weekly], "weekly")
-    if policy.keep_within:
-        _add(reasons, [s for s in good if now - s.created_at < policy.keep_within], "within")
+    _by_policy(reasons, good, policy, now)
     _add(reasons, [s for s in snapshots if s.created_at > now], "dated in the future")
     _add(reasons, [s for s in snapshots if s.manifest == pin], "pinned")
+    healed: dict[str, list[str]] = {}
+    _by_policy(healed, snapshots, policy, now)
+    _add(reasons, [s for s in snapshots if s.id in healed and s not in good], "damaged: kept until it is healed")
     return reasons
+
+
+def _by_policy(reasons: dict[str, list[str]], snapshots: Sequence[Snapshot], policy: Policy, now: datetime) -> None:
+    _add(reasons, _firsts(snapshots, lambda s: s.wrapper.hex)[: policy.keep_last], "last")
+    _add(reasons, _firsts(snapshots, lambda s: f"{s.created_at:%Y-%m-%d}")[: policy.keep_daily], "daily")
+    _add(reasons, _firsts(snapshots, lambda s: f"{s.created_at:%G-%V}")[: policy.keep_weekly], "weekly")
+    if policy.keep_within:
+        _add(reasons, [s for s in snapshots if now - s.created_at < policy.keep_within], "within")
 
 
 def _add(reasons: dict[str, list[str]], snapshots: Iterable[Snapshot], why: str) -> None:
