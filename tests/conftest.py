@@ -9,9 +9,11 @@ from hypothesis import settings
 
 from tests.ollama_server import OllamaServer, running_ollama
 
-# How long an example takes says something of the machine, and nothing of the program.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# How long an example takes says something of the machine, and nothing of the program. A change is judged by the same
+# examples every time; --hypothesis-profile=drawn draws new ones.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("drawn", deadline=None)
+settings.load_profile("same")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -77,8 +77,8 @@ Last = Mapping[tuple[Series, str], Seen]
 
 def bucket(seconds: float) -> int:
     """The histogram's bucket for a response time."""
-    steps = int(log2(max(seconds, _FASTEST) / _FASTEST) * _PER_OCTAVE)
-    return min(steps, _BUCKETS - 1)
+    octaves = log2(max(seconds, _FASTEST)) - log2(_FASTEST)  # no quotient, which may be too large for a number
+    return min(int(octaves * _PER_OCTAVE), _BUCKETS - 1)
 
 
 def middle(index: int) -> float:
