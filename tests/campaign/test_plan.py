@@ -91,7 +91,7 @@ def test_a_look_at_a_process_is_the_kernels(tmp_path: Path) -> None:
     with (tmp_path / "journal.db").open("wb") as file:
         file.write(bytes(4096))
         file.flush()
-        with mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as held:  # no heap, which may have room
+        with mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as held:  # not the heap
             held.write(bytes(8 << 20))
             after = look(os.getpid(), tmp_path, 1)
     assert after.descriptors == before.descriptors + 1
