@@ -110,7 +110,7 @@ def _info(root: Folder) -> VaultInfo:
         raise VaultNewer(
             f"the vault has format {info.format} with chunks of {info.chunk_size:,} bytes, "
             f"this program reads up to {FORMAT_VERSION} with {CHUNK:,}",
-            thing=root.path,
+            thing=f"{own.path}/{INFO}",
             next_step="install a newer Modelward; nothing was changed",
         )
     own.close()
