@@ -213,10 +213,7 @@ def open_settings(
     clock, errand = SystemClock(), errand or Errand()
     with ExitStack() as stack:
         progress = stack.enter_context(watch(settings.log_level))
-        reading = _reading(settings, clock, progress)
-        reading.stop = errand.stop
-        if errand.frugal:
-            reading.threads, reading.spare = reading.threads or _FEW_THREADS, 1
+        reading = _reading(settings, clock, progress, errand)
         path, place = Path(settings.vault), _place(settings, wish, stack)
         _keep_apart(place, path)
         store = _store(place, settings, clock, create=wish.create_store)
@@ -251,14 +248,18 @@ def open_settings(
         yield Workplace(settings=settings, site=site, outside=outside)
 
 
-def _reading(settings: config.Settings, clock: SystemClock, progress: Progress) -> Reading:
-    return Reading(
+def _reading(settings: config.Settings, clock: SystemClock, progress: Progress, errand: Errand) -> Reading:
+    reading = Reading(
         clock=clock,
         progress=progress,
         pace=Pace(clock, settings.limit_rate),
         mode=ReadMode.CACHED if settings.buffered else ReadMode.DIRECT,
         threads=settings.threads,
+        stop=errand.stop,
     )
+    if errand.frugal:
+        reading.threads, reading.spare = reading.threads or _FEW_THREADS, 1
+    return reading
 
 
 def _registry(settings: config.Settings, clock: SystemClock, outside: Collection[str]) -> RegistryClient:

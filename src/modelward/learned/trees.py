@@ -1,15 +1,11 @@
 """Half-space trees of river as a callable: each call is a process of its own, with a deadline and little memory."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib.util import find_spec
 from typing import Final
 
+from modelward.child import ask
 from modelward.domain.errors import ChildFailed, MissingExtra
 from modelward.forecast.trees import Features
 
@@ -46,33 +42,13 @@ class HalfSpaceTrees:
         return [[float(score) for score in each] for each in found]
 
     def _run(self, job: bytes) -> bytes:
-        command = [sys.executable, "-P", "-m", "modelward.learned.child"]
         try:
-            child = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=self._environ,
-                start_new_session=True,
-            )
+            return ask("modelward.learned.child", job, seconds=self._seconds, environ=self._environ)
+        except TimeoutError:
+            raise _failed(f"not done within {self._seconds:g} s") from None
         except OSError as error:
             raise _failed(f"it cannot be started ({error.strerror})") from None
-        try:
-            return child.communicate(job, timeout=self._seconds)[0]
-        except subprocess.TimeoutExpired:
-            raise _failed(f"not done within {self._seconds:g} s") from None
-        finally:
-            _end(child)
 
 
 def _failed(why: str) -> ChildFailed:
     return ChildFailed(why, thing="the process of the half-space trees", next_step="set forecast_trees to off")
-
-
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    """End the child and all that it started, if it still runs."""
-    if child.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.communicate()

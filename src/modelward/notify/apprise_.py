@@ -1,14 +1,10 @@
 """Notices through Apprise, in a process of its own: its weight is not the guard's, and no service can hang us."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 
+from modelward.child import ask
 from modelward.domain.alert import Notice, Severity, What
 from modelward.domain.errors import DeliveryFailed
 
@@ -57,24 +53,12 @@ class AppriseNotifier:
 
     def _run(self, job: bytes) -> bytes:
         """The child's standard output; its standard error may hold secrets and goes nowhere."""
-        command = [sys.executable, "-P", "-m", "modelward.notify.child"]
         try:
-            child = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=self._environ,
-                start_new_session=True,
-            )
+            return ask("modelward.notify.child", job, seconds=self._seconds, environ=self._environ)
+        except TimeoutError:
+            raise self._failed(f"not sent within {self._seconds:g} s") from None
         except OSError as error:
             raise self._failed(f"the process that sends it cannot be started ({error.strerror})") from None
-        try:
-            return child.communicate(job, timeout=self._seconds)[0]
-        except subprocess.TimeoutExpired:
-            raise self._failed(f"not sent within {self._seconds:g} s") from None
-        finally:
-            _end(child)
 
     def _failed(self, why: str) -> DeliveryFailed:
         return DeliveryFailed(
@@ -89,11 +73,3 @@ def _type(notice: Notice) -> str:
     if notice.what in (What.EVENT, What.TEST):
         return "info"
     return "failure" if notice.severity is Severity.CRITICAL else "warning"
-
-
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    """End the child and all that it started, if it still runs."""
-    if child.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.communicate()

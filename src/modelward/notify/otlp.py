@@ -1,9 +1,5 @@
 """Spans and metrics to a collector of OpenTelemetry, sent by a process of its own: the guard cannot hang in it."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
@@ -11,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from modelward.child import ask
 from modelward.domain.errors import BadSetting, DeliveryFailed, MissingExtra
 from modelward.domain.telemetry import Parcel, Sent
 from modelward.notify.web import SecretAddress
@@ -42,24 +39,12 @@ class OtlpCollector:
 
     def _run(self, job: bytes, seconds: float) -> bytes:
         """The child's standard output; it gets the headers by its standard input, which nobody else sees."""
-        command = [sys.executable, "-P", "-m", "modelward.notify.otlp_child"]
         try:
-            child = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=self._environ,
-                start_new_session=True,
-            )
+            return ask("modelward.notify.otlp_child", job, seconds=seconds, environ=self._environ)
+        except TimeoutError:
+            raise _failed(f"not sent within {seconds:g} s") from None
         except OSError as error:
             raise _failed(f"the process that sends it cannot be started ({error.strerror})") from None
-        try:
-            return child.communicate(job, timeout=seconds)[0]
-        except subprocess.TimeoutExpired:
-            raise _failed(f"not sent within {seconds:g} s") from None
-        finally:
-            _end(child)
 
 
 def require_extra() -> None:
@@ -89,11 +74,3 @@ def headers_of(lines: tuple[str, ...], setting: str) -> dict[str, str]:
 
 def _failed(why: str) -> DeliveryFailed:
     return DeliveryFailed(why, thing="otlp_endpoint", next_step="see whether the collector runs and takes OTLP/HTTP")
-
-
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    """End the child and all that it started, if it still runs."""
-    if child.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.communicate()
