@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
+from modelward.dial import NoWay, dial
 from modelward.domain.errors import BadSetting, DeliveryFailed
 from modelward.domain.host import Reach, is_loopback, reach_of
 
@@ -101,24 +102,9 @@ def _proxy(url: SplitResult, environ: Mapping[str, str], setting: str) -> SplitR
 
 def _dial(address: tuple[str, int], seconds: float, *_source: object) -> socket.socket:
     """A connection to any address but those of metadata services and the like: each is judged before it is asked."""
-    problem: OSError = _Never()
-    for family, kind, protocol, _, place in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
-        if reach_of(str(place[0])) is Reach.NEVER:
-            continue
-        link = socket.socket(family, kind, protocol)
-        try:
-            link.settimeout(seconds)
-            link.connect(place)
-        except OSError as error:
-            link.close()
-            problem = error
-            continue
-        return link
-    raise problem
-
-
-class _Never(OSError):
-    """Every address is one that is never asked."""
+    found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+    ways = [(family, kind, protocol, place) for family, kind, protocol, _, place in found]
+    return dial((way for way in ways if reach_of(str(way[3][0])) is not Reach.NEVER), seconds)
 
 
 def _of(environ: Mapping[str, str], name: str) -> str:
@@ -146,7 +132,7 @@ def _why(error: Exception) -> str:
     words = (
         (ssl.SSLCertVerificationError, "has a certificate that is not valid"),
         (ssl.SSLError, "does not speak TLS as it should"),
-        (_Never, "leads to an address that is never asked"),
+        (NoWay, "leads to an address that is never asked"),
         (socket.gaierror, "cannot be reached: its name is not known"),
         (TimeoutError, _LATE),
         (ConnectionRefusedError, "cannot be reached: nobody listens there"),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
+from modelward.dial import Way, dial
 from modelward.domain.errors import BadSetting, RegistryUnreachable
 from modelward.domain.host import Reach, is_loopback, name_of, proxy_of, reach_of, speaks_plain
 
@@ -121,18 +122,10 @@ class Addresses:
 
 def connect(origin: Origin, seconds: float, most: Reach) -> socket.socket:
     """A connection to one of the host's addresses; none that lies further inside than ``most`` is ever asked."""
-    problem: OSError | None = None
-    for family, kind, protocol, place in _allowed(origin, most):
-        link = socket.socket(family, kind, protocol)
-        try:
-            link.settimeout(seconds)
-            link.connect(place)
-        except OSError as error:
-            link.close()
-            problem = error
-            continue
-        return link
-    raise _silent(origin, str(problem)) from problem
+    try:
+        return dial(_allowed(origin, most), seconds)
+    except OSError as error:
+        raise _silent(origin, str(error)) from error
 
 
 def check(origin: Origin, most: Reach) -> None:
@@ -154,10 +147,7 @@ def reach(origin: Origin, most: Reach) -> Reach:
     return min(reach_of(str(place[0])) for *_, place in _allowed(origin, most))
 
 
-Place = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]  # as getaddrinfo gives it
-
-
-def _allowed(origin: Origin, most: Reach) -> Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, Place]]:
+def _allowed(origin: Origin, most: Reach) -> Sequence[Way]:
     """The host's addresses that may be connected to; looked up once, so that what was judged is what is asked."""
     try:
         found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
