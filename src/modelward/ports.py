@@ -14,6 +14,7 @@ from modelward.domain.audit import AuditEntry
 from modelward.domain.cause import Cause
 from modelward.domain.chunks import ChunkList, Span
 from modelward.domain.digest import Digest
+from modelward.domain.finding import RecordDamaged
 from modelward.domain.history import AnyRow, JobRow, Row
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
@@ -239,10 +240,16 @@ class Vault(Protocol):
         """The folder and the mount that the vault lies on."""
 
     def snapshots(self) -> tuple[Snapshot, ...]:
-        """All records, the newest first; an unreadable one raises VaultUnreadable."""
+        """All records, the newest first.
+
+        A damaged one is made anew from the rest of the vault; VaultUnreadable where that cannot be done.
+        """
 
     def trashed(self) -> tuple[Trashed, ...]:
-        """Forgotten snapshots that can still be brought back."""
+        """Forgotten snapshots that can still be brought back; damaged ones as in ``snapshots``."""
+
+    def damaged_records(self) -> tuple[RecordDamaged, ...]:
+        """The records that lie damaged and are made anew in memory; the next ``writing`` puts them in place."""
 
     def content(self, snapshot: Snapshot) -> SnapshotContent:
         """Wrapper and manifest, proved against the record's digests; raises HashMismatch or BlobMissing."""
@@ -301,7 +308,7 @@ class Vault(Protocol):
         """The disk that the vault lies on, and what lies in its quarantine and staging."""
 
     def writing(self, verb: str) -> AbstractContextManager[VaultWriter]:
-        """Take the vault's lock (L1), sweep staging; index and checksums are brought up to date on leaving."""
+        """Take the vault's lock (L1), sweep staging, mend records; what is derived is brought up to date on leaving."""
 
 
 class Source(Protocol):

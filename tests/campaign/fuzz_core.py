@@ -18,7 +18,8 @@ from modelward.domain.gguf import read_header as read_gguf
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.receipt import Ledger
-from modelward.domain.snapshot import Protected, Snapshot, VaultInfo
+from modelward.domain.snapshot import Protected, Snapshot, Trashed, VaultInfo, snapshot_id
+from modelward.domain.store import Owner
 from modelward.domain.timetable import Timetable
 from modelward.domain.units import parse_bytes, parse_duration
 from modelward.domain.wrapper import unwrap, wrap
@@ -29,7 +30,10 @@ from modelward.registry.address import Origin, parse
 from modelward.runtimes import answers
 from modelward.stores.locate import find_store
 from modelward.testing import tiny_gguf
+from modelward.vault import index
 from modelward.vault.audit import Head, entry, faults, read_entry
+from modelward.vault.remade import Clues, origin
+from modelward.vault.sealed import sealed, unsealed
 from tests.bundles.made import bundle_of, small_model
 from tests.places import Place
 
@@ -135,11 +139,18 @@ def _setting(data: bytes) -> None:
 
 
 def _records(data: bytes) -> None:
-    for kind in (Snapshot, VaultInfo, Protected, Ledger):
+    for kind in (Snapshot, VaultInfo, Protected, Head, Trashed, Ledger):
         try:
-            decode(data, kind)
+            decode(data, kind) if kind is Ledger else unsealed(data, kind)
         except ModelwardError:
             continue
+
+
+def _damaged_record(data: bytes) -> None:
+    """What is left of a record, and an index of any bytes; nothing has this id, so that all is tried."""
+    nobody = "20260105T120000Z-000000000000"
+    clues = Clues(others=(), kept={}, index=data, objects=(Digest("a" * 64),), owner=Owner(0, 0, 0))
+    assert origin(nobody, data[:2000], clues) is None
 
 
 TARGETS: Mapping[str, Target] = {
@@ -162,6 +173,7 @@ TARGETS: Mapping[str, Target] = {
     "address": lambda data: parse(data.decode("latin-1")),
     "settings": _setting,
     "records": _records,
+    "damaged record": _damaged_record,
 }
 
 
@@ -193,8 +205,28 @@ def seeds() -> dict[str, tuple[bytes, ...]]:
         "token": (b'{"token":"abc","expires_in":60}',),
         "address": (b"https://registry.example:443/v2/?x=y",),
         "settings": (b"1.5GiB", b"36h", b"22:00-06:00"),
-        "records": (b'{"id":"x","format":1,"chunk_size":1048576}', b'{"released":[],"pins":{}}'),
+        "records": (b'{"id":"x","format":1,"chunk_size":1048576}', b'{"released":[],"pins":{}}', sealed(Protected())),
+        "damaged record": (
+            b'{"model": "registry.ollama.ai/library/llama3:latest", "wrapper": "sha256:' + b"b" * 64 + b'"}',
+            index.build([_snapshot()], {}),
+        ),
     }
+
+
+def _snapshot() -> Snapshot:
+    made = datetime(2026, 1, 5, tzinfo=UTC)
+    model, digest = ModelName.parse("llama3"), Digest("a" * 64)
+    return Snapshot(
+        id=snapshot_id(made, model, digest),
+        model=model,
+        created_at=made,
+        verified_at=made,
+        wrapper=digest,
+        manifest=digest,
+        size=5,
+        store="/srv/models",
+        owner=Owner(0, 0, 0o644),
+    )
 
 
 def _bundled() -> bytes:

@@ -1,6 +1,7 @@
 """The operating system says no, does half, or lies: a typed error or a finished verb, nothing lost, staging freed."""
 
 import errno
+import gc
 import os
 import shutil
 import subprocess
@@ -386,6 +387,7 @@ def settle(point: Path) -> None:
         in subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout
     ):
         assert time.monotonic() < give_up, "the loop device does not go"
+        gc.collect()  # an error's frames hold folders open, in a circle
         time.sleep(0.05)
 
 

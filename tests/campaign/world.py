@@ -13,13 +13,15 @@ from pathlib import Path
 from modelward.domain.name import ModelName
 from modelward.domain.reading import Level
 from modelward.services.backup import backup
+from modelward.services.pin import pin
 from modelward.services.verify_vault import verify_vault
 from modelward.testing import FakeStore
 from tests.places import Place
 
 CHUNK = 1 << 20
-# Files of the vault that verbs can do without or refuse to do without; the audit log has tests of its own.
-BOOKS = ("index.json", "model_checksums.sha256", "oci-layout", "vault.json")
+# Files of the vault that are made anew, from the rest or from a copy; the audit log has tests of its own.
+DERIVED = ("index.json", "model_checksums.sha256", "oci-layout")
+BOOKS = (*DERIVED, "vault.json", "vault.copy.json", "protection.json", "protection.copy.json")
 LLAMA, TWIN, MINI, SOLO = (ModelName.parse(name) for name in ("llama3", "twin", "mini:1b", "solo"))
 
 
@@ -35,13 +37,17 @@ class World:
         store.add_model("twin", weights, template=b"twin of {{ .Prompt }}", newline=True)
         store.add_model("mini:1b", rng.randbytes(5000), template=b"{{ .Prompt }}")
         backup(self.place.site(), ())
+        pin(self.place.site(), LLAMA)
+        self.place.clock.advance(minutes=1)
+        self._forget_one()
         self.place.clock.advance(minutes=1)
         protected = {path.name for path in store.root.glob("blobs/*")}
         store.add_model("solo", rng.randbytes(CHUNK + 333), template=b"alone {{ .Prompt }}")
         self.place.clock.advance(minutes=1)
         self.store = {path: path.read_bytes() for path in _files(self.place.store) if ".modelward" not in path.parts}
         self.vault = {path: path.read_bytes() for path in _files(self.place.vault / "blobs")}
-        self.records = {path: path.read_bytes() for path in _files(self.place.vault / "modelward" / "snapshots")}
+        own = self.place.vault / "modelward"
+        self.records = {path: path.read_bytes() for name in ("snapshots", "trash") for path in _files(own / name)}
         self.books = [
             path
             for path in _files(self.place.vault)
@@ -50,6 +56,14 @@ class World:
         self.blobs = sorted(path for path in self.store if path.name in protected)
         self.alone = sorted(path for path in self.store if path.parent.name == "blobs" and path.name not in protected)
         self.manifests = sorted(p for p in self.store if "manifests" in p.parts and p.parent.name != "solo")
+
+    def _forget_one(self) -> None:
+        """A record in the trash, of a version that another record names too."""
+        vault = self.place.site().the_vault()
+        mini = next(snapshot for snapshot in vault.snapshots() if snapshot.model == MINI)
+        with vault.writing("campaign") as writer:
+            writer.make_newest(mini)
+            writer.forget([mini])
 
     def copy_of(self, blob: Path) -> Path:
         """The vault's copy of a blob of the store."""

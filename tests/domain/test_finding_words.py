@@ -65,6 +65,10 @@ TABLE = {
         f.ManifestDamaged(path="manifests/x", model=ModelName.parse("llama3"), reason="empty"),
         "the manifest is damaged: empty",
     ),
+    "record damaged": (
+        f.RecordDamaged(path="modelward/snapshots/x.json", model=ModelName.parse("llama3"), reason="empty"),
+        "the vault's record modelward/snapshots/x.json is damaged: empty",
+    ),
     "bad entry": (f.BadEntry(path="manifests/.x", reason="not a folder"), "manifests/.x: not a folder"),
     "twins": (
         f.CaseTwin(path="manifests/x", models=(ModelName.parse("LLama3"), ModelName.parse("jane/llama3:8b"))),

@@ -24,6 +24,7 @@ from modelward.domain.plan import (
     PlaceManifest,
     Plan,
     PullModel,
+    RemakeRecord,
     Step,
     TrySuspects,
     make_plan,
@@ -526,7 +527,7 @@ def test_a_manifest_is_placed_last_and_only_over_whole_models(
             assert step is model.steps[-1]
             assert {item.blob for item in content(by_name[step.model].findings)} <= done
         else:
-            assert not isinstance(step, PullModel)
+            assert not isinstance(step, PullModel | RemakeRecord)
             done.add(step.blob)
 
 

@@ -168,7 +168,7 @@ class Puller(IdleRuntime):
     def pull(self, name: str, *, insecure: bool = False) -> Iterator[PullStep]:
         """Bring the blobs that are not there."""
         assert not insecure
-        assert name == "llama3:latest"
+        assert name in {"llama3:latest", "mini:1b"}  # the other one where its manifest could not be read
         for blob, data in self.blobs.items():
             path = self.store / "blobs" / f"sha256-{blob.hex}"
             if not path.exists():

@@ -313,6 +313,18 @@ def test_rot_in_the_vault_is_found_and_healed(room: Room) -> None:
     assert copy.read_bytes() == before
 
 
+def test_a_record_that_rotted_stops_nobody(room: Room) -> None:
+    """The model comes back by it all the same, and the day's maintenance puts it in place anew (S1)."""
+    records = room.base / "vault" / "modelward" / "snapshots"
+    for path in records.iterdir():
+        path.chmod(0o600)
+        path.write_bytes(b"")
+    room.store.delete_manifest("llama3")
+    room.guard.once()
+    assert room.health()["llama3:latest"] is True
+    assert all(path.read_bytes() for path in records.iterdir())
+
+
 def test_a_killed_guard_goes_on(room: Room) -> None:
     """A job that ran when the guard was killed is known as interrupted; the look does what was left."""
     room.store.delete_manifest("llama3")

@@ -9,13 +9,16 @@ import pytest
 from modelward.domain.chunks import CHUNK
 from modelward.domain.digest import Digest
 from modelward.domain.errors import RegistryUnreachable, SourceFailed
+from modelward.domain.finding import RecordDamaged
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import RepairReport
+from modelward.domain.plan import RemakeRecord
 from modelward.domain.reading import Level
 from modelward.services.backup import backup
 from modelward.services.derive import Derived
 from modelward.services.repair_vault import repair_vault
+from modelward.services.retention import undelete
 from modelward.services.verify_vault import verify_vault
 from modelward.testing import FakeStore, MemoryRegistry, MemorySource, corrupt, fingerprint
 from tests.models import pattern
@@ -149,6 +152,46 @@ def test_a_dry_run_changes_nothing(place: Place) -> None:
     report = repair_vault(place.site(), (), dry_run=True)
     assert (report.exit_code, report.plan.bytes) == (1, CHUNK)
     assert fingerprint(place.vault / "blobs") == before
+
+
+def record_of(place: Place, folder: str = "snapshots") -> Path:
+    """The one record in a folder of the vault."""
+    (path,) = (place.vault / "modelward" / folder).iterdir()
+    return path
+
+
+def test_a_record_is_made_anew(place: Place) -> None:
+    """It is a finding of its model that the dry run shows and repair ends, and the audit log tells (A1)."""
+    path = record_of(place)
+    corrupt.empty(path)
+    (verdict,) = verify_vault(place.site(), (), Level.QUICK).models
+    rotted = RecordDamaged(
+        path=f"modelward/snapshots/{path.name}", model=LLAMA, reason="not a Snapshot (Input data was truncated)"
+    )
+    assert verdict.findings == (rotted,)
+    assert (verdict.healthy, verdict.recoverable) == (False, True)
+    dry = repair_vault(place.site(), (), dry_run=True)
+    assert (dry.exit_code, dry.plan.models[0].steps) == (1, (RemakeRecord(path=rotted.path),))
+    assert path.read_bytes() == b""
+    report = heal(place)
+    assert [(action.step, action.target) for action in report.actions] == [("RemakeRecord", rotted.path)]
+    assert not place.site().the_vault().damaged_records()
+    logged = [entry for entry in place.site().the_vault().audit_entries() if entry.action == "remake record"]
+    assert [entry.model for entry in logged] == [LLAMA]
+
+
+def test_a_record_of_a_model_that_has_none_but_in_the_trash(place: Place) -> None:
+    """It is a finding of the vault itself, and healed as well: the version can still be brought back."""
+    vault = place.site().the_vault()
+    (snapshot,) = vault.snapshots()
+    with vault.writing("forget") as writer:
+        writer.forget([snapshot])
+    corrupt.flip_bit(record_of(place, "trash"), 30, 2)
+    report = verify_vault(place.site(), (), Level.QUICK)
+    assert (report.exit_code, report.models, len(report.findings)) == (1, (), 1)
+    repair_vault(place.site(), ())
+    assert undelete(place.site(), snapshot.id).id == snapshot.id
+    heal(place)
 
 
 def test_a_healthy_vault_needs_nothing(place: Place) -> None:

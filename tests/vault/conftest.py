@@ -10,6 +10,7 @@ from modelward.scan import Pace, Reading
 from modelward.testing import FrozenClock
 from modelward.vault.ledgers import FolderLedgers
 from modelward.vault.local import LocalVault
+from modelward.vault.sealed import copy_of
 from modelward.vault.writer import VaultLimits
 from tests.kinds import at_most
 from tests.places import BEGIN, Notes
@@ -45,6 +46,10 @@ class Shelf:
     def object(self, digest: str) -> Path:
         """The file of an object, by its hex digest or its whole name."""
         return self.path("blobs", "sha256", digest.removeprefix("sha256:"))
+
+    def both(self, name: str) -> tuple[Path, Path]:
+        """The file of ours that is kept twice, and its copy."""
+        return self.path("modelward", name), self.path("modelward", copy_of(name))
 
     def names(self, *parts: str) -> list[str]:
         """The names in a folder below the root, sorted."""

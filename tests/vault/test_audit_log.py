@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from modelward import durable
 from modelward.bootstrap import SystemClock
-from modelward.domain.codec import decode
+from modelward.domain.codec import decode, pretty
 from modelward.domain.errors import DiskFull, Locked, ModelwardError, StorageError, VaultUnreadable
 from modelward.durable import Folder, locked
-from modelward.testing import FrozenClock
+from modelward.testing import FrozenClock, corrupt
 from modelward.vault import audit_log
 from modelward.vault.audit import Head, faults
 from modelward.vault.audit_log import AuditLog
@@ -284,6 +284,27 @@ def test_a_forged_last_line_is_not_hidden_by_the_entries_that_follow(vault: Shel
     assert audit_faults(vault)
     write(vault, "three", "four")
     assert any("line 3 does not follow" in fault for fault in audit_faults(vault))
+
+
+@pytest.mark.parametrize("at", range(0, 160, 7))
+def test_a_bit_that_flips_in_the_head_breaks_no_chain(vault: Shelf, at: int) -> None:
+    """The head has a seal: the next entry follows the last one in the log, not what rot made of the head (A1)."""
+    write(vault, "one", "two")
+    path = vault.path("modelward", "audit-head.json")
+    corrupt.flip_bit(path, min(at, path.stat().st_size - 1), at % 8)
+    assert any("audit-head.json" in fault for fault in vault.open().audit_faults())
+    write(vault, "three")
+    assert audit_faults(vault) == ()
+
+
+def test_a_head_of_an_older_program_has_no_seal(vault: Shelf) -> None:
+    """It counts as it always did: a cut shows."""
+    write(vault, "one", "two")
+    path = vault.path("modelward", "audit-head.json")
+    path.write_text(pretty(decode(path.read_bytes(), Head)))
+    assert audit_faults(vault) == ()
+    log_of(vault).write_bytes(lines_of(vault)[0])
+    assert audit_faults(vault) == ("1 entries are cut off at the end",)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"seq":"x"}', bytes(40)])

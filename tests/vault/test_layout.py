@@ -3,14 +3,19 @@
 import json
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from modelward import durable
 from modelward.domain.chunks import CHUNK
+from modelward.domain.codec import pretty
 from modelward.domain.errors import StorageError, VaultMissing, VaultNewer, VaultUnreadable, WriteFailed
-from modelward.testing import FakeStore, fingerprint
+from modelward.domain.snapshot import VaultInfo
+from modelward.testing import FakeStore, corrupt, fingerprint
+from modelward.vault.sealed import sealed
 from tests.faults.scripted import Crash, ScriptedOs, count_calls
 from tests.kinds import KINDS, put
 from tests.models import add_model, make_model
@@ -35,12 +40,15 @@ def test_a_new_vault_is_laid_out_as_the_format_says(shelf: Shelf) -> None:
     assert sorted(path for path, entry in found.items() if entry.kind == "folder") == [".", *FOLDERS]
     assert {entry.mode for entry in found.values() if entry.kind == "folder"} == {0o700}
     assert sorted(path for path, entry in found.items() if entry.kind == "file") == [
+        "modelward/vault.copy.json",
         "modelward/vault.json",
         "oci-layout",
     ]
     assert json.loads(shelf.path("oci-layout").read_text()) == {"imageLayoutVersion": "1.0.0"}
     info = json.loads(shelf.path("modelward", "vault.json").read_text())
+    assert info.pop("seal")
     assert info == {"id": vault.info.id, "format": 1, "chunk_size": CHUNK}
+    assert shelf.path("modelward", "vault.copy.json").read_text() == shelf.path("modelward", "vault.json").read_text()
     assert re.fullmatch("[0-9a-f]{32}", info["id"])
 
 
@@ -67,7 +75,7 @@ def test_what_a_killed_run_left_half_made_is_finished(tmp_path: Path, monkeypatc
             patch.setattr(durable, "os", ScriptedOs(at))
             with pytest.raises(Crash):
                 shelf.create()
-        if not shelf.path("modelward", "vault.json").exists():
+        if not any(path.exists() for path in shelf.both("vault.json")):
             with pytest.raises(VaultMissing):
                 shelf.open()
         shelf.create()
@@ -75,6 +83,12 @@ def test_what_a_killed_run_left_half_made_is_finished(tmp_path: Path, monkeypatc
             add_model(writer, make_model("llama3", b"small"))
         assert len(shelf.open().snapshots()) == 1
         assert shelf.names("modelward", "staging") == []
+
+
+class Later(VaultInfo, frozen=True, kw_only=True):
+    """A description by a program that does not exist yet."""
+
+    made_by: str = "a later version"
 
 
 # What is no vault.
@@ -167,9 +181,9 @@ def test_a_vault_that_lacks_a_folder(shelf: Shelf, folder: str, how: str) -> Non
 @pytest.mark.parametrize("change", [{"format": 2}, {"format": 99}, {"chunk_size": 4 * CHUNK}, {"chunk_size": 0}])
 def test_a_newer_format_is_left_alone(shelf: Shelf, change: dict[str, int]) -> None:
     """The error names both formats and what to install; not a byte is changed."""
-    shelf.create()
-    info = shelf.path("modelward", "vault.json")
-    info.write_text(json.dumps(json.loads(info.read_text()) | change))
+    info = msgspec.structs.replace(shelf.create().info, **change)
+    for path in shelf.both("vault.json"):
+        path.write_bytes(sealed(info))
     before = fingerprint(shelf.root)
     with pytest.raises(VaultNewer, match="reads up to 1") as caught:
         shelf.open()
@@ -181,9 +195,32 @@ def test_a_newer_format_is_left_alone(shelf: Shelf, change: dict[str, int]) -> N
 def test_a_further_key_is_no_newer_format(shelf: Shelf) -> None:
     """A later version may add to the description without a new format."""
     made = shelf.create().info
-    info = shelf.path("modelward", "vault.json")
-    info.write_text(json.dumps(json.loads(info.read_text()) | {"made_by": "a later version"}))
+    for path in shelf.both("vault.json"):
+        path.write_bytes(sealed(Later(id=made.id, format=made.format, chunk_size=made.chunk_size)))
     assert shelf.open().info == made
+
+
+def test_a_description_without_a_seal_is_an_older_one(shelf: Shelf) -> None:
+    """It is read, and the next session that writes gives it a seal and a copy."""
+    made = shelf.create().info
+    info, copy = shelf.both("vault.json")
+    info.write_text(pretty(made))
+    copy.unlink()
+    with shelf.open().writing("backup"):
+        pass
+    assert info.read_bytes() == copy.read_bytes() == sealed(made)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("damage", [corrupt.delete, corrupt.empty, lambda path: corrupt.flip_bit(path, 60, 3)])
+def test_one_of_two_descriptions_is_enough(shelf: Shelf, which: int, damage: Callable[[Path], object]) -> None:
+    """The vault opens as the same one, and the next session that writes makes the other anew."""
+    made = shelf.create().info
+    damage(shelf.both("vault.json")[which])
+    assert shelf.open().info == made
+    with shelf.open().writing("backup"):
+        pass
+    assert [path.read_bytes() for path in shelf.both("vault.json")] == [sealed(made)] * 2
 
 
 @pytest.mark.parametrize("data", [b"", bytes(90), b"{", b"[]", b'{"id":"x"}', b'{"id":1,"format":1,"chunk_size":2}'])
@@ -192,8 +229,9 @@ def test_a_damaged_description_says_how_to_mend_it(shelf: Shelf, data: bytes) ->
     vault = shelf.create()
     with vault.writing("backup") as writer:
         add_model(writer, make_model())
-    info = shelf.path("modelward", "vault.json")
+    info, copy = shelf.both("vault.json")
     info.write_bytes(data)
+    copy.write_bytes(data)
     with pytest.raises(VaultUnreadable) as caught:
         shelf.open()
     assert caught.value.thing == str(info)
@@ -207,7 +245,8 @@ def test_a_damaged_description_says_how_to_mend_it(shelf: Shelf, data: bytes) ->
 def test_a_description_that_is_no_file(shelf: Shelf, kind: str) -> None:
     """A typed error with exit code 5, at once."""
     shelf.create()
-    shelf.path("modelward", "vault.json").unlink()
+    for path in shelf.both("vault.json"):
+        path.unlink()
     put(kind, shelf.path("modelward", "vault.json"), shelf.root / "secret")
     with pytest.raises(VaultUnreadable):
         shelf.open()
@@ -217,7 +256,8 @@ def test_a_vault_whose_description_was_deleted_keeps_its_snapshots(shelf: Shelf)
     """It is half made, as it were: the next backup makes it a vault again."""
     with shelf.create().writing("backup") as writer:
         snapshot = add_model(writer, make_model())
-    shelf.path("modelward", "vault.json").unlink()
+    for path in shelf.both("vault.json"):
+        path.unlink()
     with pytest.raises(VaultMissing):
         shelf.open()
     shelf.create()

@@ -33,6 +33,7 @@ FINDINGS: tuple[f.Finding, ...] = (
     f.Partial(path="blobs/p", bytes=5),
     f.StoreEmpty(path="/store", known=3),
     f.StoreMoved(path="/store", reason="another folder"),
+    f.RecordDamaged(path="modelward/snapshots/x.json", model=ModelName.parse("llama3"), reason="empty"),
     f.StoreUnmounted(path="/store", mount_point="/mnt", mount_source="/dev/sdb1"),
     f.WrongStore(path="/store", server="http://x", reason="it says so"),
 )

@@ -26,6 +26,7 @@ from modelward.domain.plan import (
     PlaceManifest,
     Plan,
     PullModel,
+    RemakeRecord,
     Step,
     TrySuspects,
     Unhealed,
@@ -61,6 +62,11 @@ STEPS: tuple[tuple[Step, str, str], ...] = (
         "5 B from vault",
     ),
     (FixOwner(blob=BLOB, owner=(1, 2, 0o644)), "give blob abababababab to 1:2", "mode 0644"),
+    (
+        RemakeRecord(path="modelward/snapshots/x.json"),
+        "make modelward/snapshots/x.json anew",
+        "from the rest of the vault",
+    ),
 )
 LOST = Unhealed(
     model=LLAMA, finding=Missing(path="blobs/x", blob=BLOB, size=9), reason="no source has good bytes of it"

@@ -24,7 +24,17 @@ from modelward.domain.outcome import (
     SnapshotLine,
     ViaReport,
 )
-from modelward.domain.plan import FixOwner, PatchBlob, PlaceBlob, PlaceManifest, PullModel, Step, TrySuspects
+from modelward.domain.plan import (
+    FixOwner,
+    PatchBlob,
+    PlaceBlob,
+    PlaceManifest,
+    PullModel,
+    RemakeRecord,
+    Step,
+    TrySuspects,
+    target_of,
+)
 from modelward.domain.snapshot import Snapshot
 from modelward.domain.space import SpaceReport
 from modelward.domain.status import StatusReport
@@ -185,7 +195,7 @@ def _origin(step: Step) -> str:
 
 def _action_row(report: RepairReport, action: Action) -> Row:
     steps = [step for plan in report.plan.models if plan.model == action.model for step in plan.steps]
-    same = (step for step in steps if type(step).__name__ == action.step and _target(step) == action.target)
+    same = (step for step in steps if type(step).__name__ == action.step and target_of(step) == action.target)
     step = next(same, None)
     done = "FAILED: " if action.error else ""
     return (
@@ -197,11 +207,7 @@ def _action_row(report: RepairReport, action: Action) -> Row:
     )
 
 
-def _target(step: Step) -> str:
-    return str(step.model) if isinstance(step, PlaceManifest | PullModel) else str(step.blob)
-
-
-def _step_text(step: Step) -> str:
+def _step_text(step: Step) -> str:  # noqa: PLR0911 - one a step
     match step:
         case PlaceBlob():
             return f"{'replace' if step.replaces else 'bring back'} blob {step.blob.short}"
@@ -216,6 +222,8 @@ def _step_text(step: Step) -> str:
             return f"{'replace' if step.replaces else 'bring back'} the manifest ({version})"
         case FixOwner():
             return f"owner and mode of blob {step.blob.short}"
+        case RemakeRecord():
+            return f"make the record {step.path} anew"
 
 
 def _snapshots(lines: tuple[SnapshotLine, ...]) -> None:

@@ -86,6 +86,13 @@ class ManifestDamaged(_Finding, frozen=True, kw_only=True):
     reason: str
 
 
+class RecordDamaged(_Finding, frozen=True, kw_only=True):
+    """A record of the vault, live or in the trash, that is not as it was written; it is known what it has to be."""
+
+    model: ModelName
+    reason: str
+
+
 class BadEntry(_Finding, frozen=True, kw_only=True):
     """A file or folder below ``manifests/`` that no model can have; ``reason`` says why."""
 
@@ -144,4 +151,4 @@ BlobDamage = Missing | Truncated | Oversized | Corrupt | Unreadable | UnstableRe
 ManifestDamage = ManifestLost | ManifestDamaged
 BlobFinding = BlobDamage | Changed | Orphan
 StoreFinding = StoreEmpty | StoreMoved | StoreUnmounted | WrongStore
-Finding = BlobFinding | ManifestDamage | BadEntry | CaseTwin | Partial | StoreFinding
+Finding = BlobFinding | ManifestDamage | RecordDamaged | BadEntry | CaseTwin | Partial | StoreFinding

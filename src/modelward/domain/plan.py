@@ -117,7 +117,26 @@ class FixOwner(msgspec.Struct, frozen=True, kw_only=True, tag_field="step", tag=
     bytes: int = 0
 
 
-Step = PlaceBlob | PatchBlob | TrySuspects | PullModel | PlaceManifest | FixOwner
+class RemakeRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="step", tag=True):
+    """Put a record of the vault, which lies damaged at ``path``, in place anew."""
+
+    path: str
+    source: str = "the rest of the vault"
+    bytes: int = 0
+
+
+Step = PlaceBlob | PatchBlob | TrySuspects | PullModel | PlaceManifest | FixOwner | RemakeRecord
+
+
+def target_of(step: Step) -> str:
+    """What the step is about: a model's name, a record's path, or a blob."""
+    match step:
+        case PlaceManifest() | PullModel():
+            return str(step.model)
+        case RemakeRecord():
+            return step.path
+        case _:
+            return str(step.blob)
 
 
 class Unhealed(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from modelward.domain import errors
-from modelward.domain.finding import Finding, StoreFinding
+from modelward.domain.finding import Finding, RecordDamaged, StoreFinding
 from modelward.domain.name import ModelName
 
 
@@ -49,9 +49,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def exit_code(self) -> int:
         """0 no damage, 1 damage that can be repaired, 3 damage that no source can repair."""
-        return exit_code(self.models) or (
-            errors.EXIT_DAMAGE if any(isinstance(finding, StoreFinding) for finding in self.findings) else 0
-        )
+        told = any(isinstance(finding, StoreFinding | RecordDamaged) for finding in self.findings)
+        return exit_code(self.models) or (errors.EXIT_DAMAGE if told else errors.EXIT_OK)
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> int:

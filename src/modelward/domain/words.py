@@ -76,8 +76,12 @@ def _of_store(finding: f.StoreFinding) -> str:
             assert_never(finding)
 
 
-def _of_manifest(finding: f.ManifestLost | f.ManifestDamaged | f.BadEntry | f.CaseTwin | f.Partial) -> str:
+def _of_manifest(
+    finding: f.ManifestLost | f.ManifestDamaged | f.RecordDamaged | f.BadEntry | f.CaseTwin | f.Partial,
+) -> str:
     match finding:
+        case f.RecordDamaged():
+            return f"the vault's record {finding.path} is damaged: {finding.reason}"
         case f.ManifestLost():
             return "the manifest is gone: the runtime prunes the blobs at its next start"
         case f.ManifestDamaged():

@@ -23,8 +23,10 @@ from modelward.domain.plan import (
     PlaceManifest,
     Plan,
     PullModel,
+    RemakeRecord,
     Step,
     TrySuspects,
+    target_of,
 )
 from modelward.domain.receipt import Receipt
 from modelward.domain.store import Owner
@@ -123,7 +125,7 @@ class Healer:
         return Action(
             step=type(step).__name__,
             model=model,
-            target=_target(step),
+            target=target_of(step),
             source=source,
             bytes_moved=moved,
             seconds=seconds,
@@ -141,6 +143,8 @@ class Healer:
                 return self._rebuild(step)
             case TrySuspects():
                 return self._try_suspects(step)
+            case RemakeRecord():
+                return 0, step.source  # who takes the vault's lock has put it in place
             case _:
                 return self._on_store(step)
 
@@ -381,7 +385,3 @@ def _runs(indices: Sequence[int]) -> list[tuple[int, int]]:
         else:
             runs.append((index, index + 1))
     return runs
-
-
-def _target(step: Step) -> str:
-    return str(step.model) if isinstance(step, PlaceManifest | PullModel) else str(step.blob)

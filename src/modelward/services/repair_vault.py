@@ -9,7 +9,7 @@ from modelward.domain.digest import Digest
 from modelward.domain.finding import BlobDamage, Finding
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import Action, RepairReport
-from modelward.domain.plan import Means, Need, Plan, make_plan
+from modelward.domain.plan import Means, ModelPlan, Need, Plan, RemakeRecord, make_plan
 from modelward.domain.reading import Level
 from modelward.domain.snapshot import Snapshot
 from modelward.domain.source import Wanted
@@ -63,8 +63,15 @@ def _round(
     others = tuple(source for source in site.sources if source.name != "vault")
     near = (site.store_source,) if site.store_source is not None else ()
     bench_site = replace(site, sources=(derived, *near, *others))
-    plan = _plan(bench_site, named, inspection, derived)
+    plan = _with_records(site, asked, _plan(bench_site, named, inspection, derived))
     return plan, _carry_out(bench_site, plan) if plan.models and not dry_run else []
+
+
+def _with_records(site: Site, asked: tuple[ModelName, ...], plan: Plan) -> Plan:
+    """The plan, with the records that are put in place anew in front."""
+    rotted = [finding for finding in site.the_vault().damaged_records() if not asked or finding.model in asked]
+    anew = [ModelPlan(model=found.model, steps=(RemakeRecord(path=found.path),)) for found in rotted]
+    return msgspec.structs.replace(plan, models=(*anew, *plan.models))
 
 
 def _plan(site: Site, named: Mapping[Snapshot, list[Object]], inspection: Inspection, derived: Derived) -> Plan:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from modelward.domain.digest import Digest
 from modelward.domain.errors import ModelwardError, UnknownModel
+from modelward.domain.finding import Finding, RecordDamaged
 from modelward.domain.name import ModelName
 from modelward.domain.reading import Level
 from modelward.domain.snapshot import Snapshot
@@ -28,13 +29,15 @@ def verify_vault(site: Site, asked: tuple[ModelName, ...], level: Level, *, samp
     named = named_objects(vault, asked)
     sizes = {item.digest: item.size for items in named.values() for item in items}
     inspection = inspect_vault(site, sizes, level, sample_percent)
+    rotted = [found for found in vault.damaged_records() if not asked or found.model in asked]
+    known = {snapshot.model for snapshot in named}
     return Report(
         path=vault.path,
         of="vault",
         level=level.value,
         read=how_read(inspection.modes),
-        models=tuple(_verdicts(site, named, inspection)),
-        findings=(),
+        models=tuple(_verdicts(site, named, inspection, rotted)),
+        findings=tuple(found for found in rotted if found.model not in known),
         bytes_read=inspection.bytes_read,
         unread=inspection.unread,
         seconds=round(site.clock.monotonic() - began, 3),
@@ -88,23 +91,30 @@ def inspect_vault(
     return inspector.result
 
 
-def _verdicts(site: Site, named: dict[Snapshot, list[Object]], inspection: Inspection) -> Iterable[Verdict]:
+def _verdicts(
+    site: Site, named: dict[Snapshot, list[Object]], inspection: Inspection, rotted: Iterable[RecordDamaged]
+) -> Iterable[Verdict]:
     """One verdict a model over all its snapshots."""
     mine: dict[ModelName, dict[Digest, int]] = {}
     for snapshot, objects in named.items():
         mine.setdefault(snapshot.model, {}).update((item.digest, item.size) for item in objects)
     served = _served(site)
     for name, sizes in sorted(mine.items()):
-        findings = tuple(finding for blob in sizes for finding in inspection.findings.get(blob, ()))
+        records = [finding for finding in rotted if finding.model == name]
+        findings = (*records, *(finding for blob in sizes for finding in inspection.findings.get(blob, ())))
         proved, since = inspection.proof_of(sizes)
         yield Verdict(
             name=name,
             healthy=health(findings, proved=proved),
-            recoverable=all(getattr(finding, "blob", None) in served for finding in findings if finding.damage),
+            recoverable=all(_recoverable(finding, served) for finding in findings if finding.damage),
             size=sum(sizes.values()),
             verified_at=since,
             findings=findings,
         )
+
+
+def _recoverable(finding: Finding, served: frozenset[Digest]) -> bool:
+    return isinstance(finding, RecordDamaged) or getattr(finding, "blob", None) in served
 
 
 def _served(site: Site) -> frozenset[Digest]:

@@ -16,6 +16,7 @@ from modelward.domain.audit import AuditEntry
 from modelward.domain.chunks import CHUNK, ChunkList
 from modelward.domain.digest import Digest
 from modelward.domain.errors import BlobMissing, ChangedWhileRead, HashMismatch, Locked, ModelwardError, ReadFailed
+from modelward.domain.finding import RecordDamaged
 from modelward.domain.manifest import Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.receipt import FileId, Ledger, LedgerChange, Receipt, apply
@@ -131,6 +132,10 @@ class MemoryVault:
     def trashed(self) -> tuple[Trashed, ...]:
         """Forgotten snapshots that can still be brought back."""
         return tuple(self._content.trash.values())
+
+    def damaged_records(self) -> tuple[RecordDamaged, ...]:
+        """None: they are values, and do not rot."""
+        return ()
 
     def content(self, snapshot: Snapshot) -> SnapshotContent:
         """Wrapper and manifest, proved; raises HashMismatch or BlobMissing."""

@@ -6,12 +6,13 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from modelward.domain.audit import AuditEntry
-from modelward.domain.codec import decode, pretty
+from modelward.domain.codec import decode
 from modelward.domain.errors import BadObject, BlobMissing, DamageError, DiskFull, VaultUnreadable
 from modelward.durable import Folder, Staged, append, cut, locked
 from modelward.ports import Clock
 from modelward.vault.audit import Head, entry, faults, last, read_entry
 from modelward.vault.layout import AUDIT, AUDIT_HEAD, AUDIT_LOCK, SMALL
+from modelward.vault.sealed import sealed, unsealed
 
 _WAIT = 10.0
 _TAIL = 1 << 16
@@ -35,7 +36,7 @@ class AuditLog:
 
     def _keep(self, head: Head) -> None:
         """Replace the head; a file that a killed run left half made is gone on with, as the lock allows one writer."""
-        data = pretty(head).encode()
+        data = sealed(head)
         staged = Staged(self._own, len(data), name=_NEW_HEAD)
         try:
             staged.write_at(memoryview(data), len(data), 0)
@@ -67,7 +68,7 @@ class AuditLog:
 
     def _recorded(self) -> Head:
         try:
-            return decode(self._own.read(AUDIT_HEAD, SMALL), Head)
+            return unsealed(self._own.read(AUDIT_HEAD, SMALL), Head)
         except DamageError:
             return Head()
 

@@ -1,11 +1,14 @@
 """What is derived from a vault's records: the OCI index, and the checksum file that ``sha256sum -c`` reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 
 import msgspec
 
+from modelward.domain.codec import decode
 from modelward.domain.digest import Digest
+from modelward.domain.errors import BadDigest, BadObject
 from modelward.domain.name import ModelName
 from modelward.domain.snapshot import Snapshot
 from modelward.domain.wrapper import ARTIFACT_TYPE, OCI_MANIFEST
@@ -63,11 +66,19 @@ def build(snapshots: Sequence[Snapshot], sizes: Mapping[Digest, int], sums: byte
     return head + mark + _seal(head + mark + rest, snapshots, sums) + rest[64:]
 
 
+def listed(index: bytes) -> Iterator[tuple[str, Digest]]:
+    """Each reference in an index and the wrapper that it names, as far as they can be read. Nobody vouches for them."""
+    with suppress(BadObject):
+        for entry in decode(index, _Index).manifests:
+            with suppress(BadDigest):
+                yield entry.annotations.get(_REF, ""), Digest.parse(entry.digest)
+
+
 def _descriptor(snapshot: Snapshot, ref: str, sizes: Mapping[Digest, int]) -> _Descriptor:
     notes = {_REF: ref, _CREATED: snapshot.created_at.isoformat()}
     return _Descriptor(digest=str(snapshot.wrapper), size=sizes.get(snapshot.wrapper, 0), annotations=notes)
 
 
-def checksums(sizes: Mapping[Digest, int]) -> bytes:
+def checksums(objects: Iterable[Digest]) -> bytes:
     """One line an object, by name, as sha256sum writes them."""
-    return b"".join(b"%b  blobs/sha256/%b\n" % (hex_, hex_) for hex_ in sorted(d.hex.encode() for d in sizes))
+    return b"".join(b"%b  blobs/sha256/%b\n" % (hex_, hex_) for hex_ in sorted(d.hex.encode() for d in objects))

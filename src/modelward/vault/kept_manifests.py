@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from hashlib import sha256
 
-from modelward.domain.codec import decode, pretty
 from modelward.domain.errors import DamageError
 from modelward.domain.manifest import MAX_BYTES, Manifest
 from modelward.domain.name import ModelName
@@ -13,6 +12,7 @@ from modelward.domain.store import Owner
 from modelward.durable import Folder, locked, put_many, remove
 from modelward.ports import Clock
 from modelward.vault.layout import MANIFESTS
+from modelward.vault.sealed import sealed, unsealed
 
 _WAIT = 10.0
 _LIMIT = 2 * MAX_BYTES  # base64 makes four bytes of three
@@ -29,9 +29,7 @@ class KeptManifests:
         """Keep each manifest in the place of its model's older one; raises BadManifest and StorageError."""
         now = self._clock.now()
         files = {
-            file_of(name): pretty(
-                KeptManifest(model=name, manifest=Manifest.parse(raw).raw, owner=owner, seen_at=now)
-            ).encode()
+            file_of(name): sealed(KeptManifest(model=name, manifest=Manifest.parse(raw).raw, owner=owner, seen_at=now))
             for name, raw, owner in newest
         }
         with (
@@ -59,7 +57,7 @@ def file_of(name: ModelName) -> str:
 
 def _read(folder: Folder, name: str) -> KeptManifest | None:
     try:
-        kept = decode(folder.read(name, _LIMIT), KeptManifest)
+        kept = unsealed(folder.read(name, _LIMIT), KeptManifest)
         Manifest.parse(kept.manifest)
     except DamageError:
         return None

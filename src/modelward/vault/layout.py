@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Self
 
 from modelward.domain.chunks import CHUNK
-from modelward.domain.codec import decode, encode, pretty
+from modelward.domain.codec import encode
 from modelward.domain.errors import BadObject, BlobMissing, DamageError, VaultMissing, VaultNewer, VaultUnreadable
 from modelward.domain.snapshot import FORMAT_VERSION, VaultInfo
 from modelward.durable import Folder, put_small
+from modelward.vault.sealed import keep_twice, read_twice
 
 OCI_LAYOUT, OCI_LAYOUT_TEXT = "oci-layout", b'{"imageLayoutVersion":"1.0.0"}'
 INFO = "vault.json"
@@ -86,26 +87,24 @@ class Layout:
         layout = cls(root, create=True)
         layout.mark()
         info = VaultInfo(id=os.urandom(16).hex(), format=FORMAT_VERSION, chunk_size=CHUNK)
-        put_small(layout.staging, layout.own, INFO, pretty(info).encode())
+        keep_twice(layout.staging, layout.own, INFO, info)
         return layout, info
 
 
 def _info(root: Folder) -> VaultInfo:
     try:
         own = root.sub("modelward")
-        data = own.read(INFO, SMALL)
+        info = read_twice(own, INFO, VaultInfo)
     except BlobMissing as error:
         raise VaultMissing("this folder is no vault", thing=root.path, next_step=_MAKE) from error
-    except DamageError as error:
-        raise VaultUnreadable(error.what, thing=error.thing, next_step=error.next_step) from error
-    try:
-        info = decode(data, VaultInfo)
     except BadObject as error:
         raise VaultUnreadable(
             f"the vault's description is damaged: {error.what}",
             thing=f"{own.path}/{INFO}",
             next_step=f"write {encode(_BLANK).decode()} into it",
         ) from error
+    except DamageError as error:
+        raise VaultUnreadable(error.what, thing=error.thing, next_step=error.next_step) from error
     if info.format > FORMAT_VERSION or info.chunk_size != CHUNK:
         raise VaultNewer(
             f"the vault has format {info.format} with chunks of {info.chunk_size:,} bytes, "

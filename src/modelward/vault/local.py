@@ -11,16 +11,15 @@ from typing import Self
 
 from modelward.domain.audit import AuditEntry
 from modelward.domain.chunks import ChunkList
-from modelward.domain.codec import decode
 from modelward.domain.digest import Digest
 from modelward.domain.errors import (
-    BadObject,
     BlobMissing,
     DamageError,
     HashMismatch,
     ModelwardError,
     VaultUnreadable,
 )
+from modelward.domain.finding import RecordDamaged
 from modelward.domain.manifest import MAX_BYTES, Manifest
 from modelward.domain.name import ModelName
 from modelward.domain.snapshot import (
@@ -31,8 +30,6 @@ from modelward.domain.snapshot import (
     SnapshotContent,
     Trashed,
     VaultInfo,
-    newest_first,
-    snapshot_id,
 )
 from modelward.domain.store import BlobStat, Owner, Space, StoreIdentity
 from modelward.domain.wrapper import Object, Wrapper, unwrap
@@ -43,6 +40,8 @@ from modelward.scan import Reading, id_of
 from modelward.vault.audit_log import AuditLog
 from modelward.vault.kept_manifests import KeptManifests
 from modelward.vault.layout import PROTECTION, RECEIPTS, SMALL, Layout
+from modelward.vault.records import Records, Remade
+from modelward.vault.sealed import copy_of, read_twice, unsealed
 from modelward.vault.writer import LocalVaultWriter, VaultLimits, store_key
 
 KEY = "vault"
@@ -85,30 +84,28 @@ class LocalVault:
         """The folder and the mount that the vault lies on."""
         return identity_of(self.path, self.layout.root.fd)
 
-    def snapshots(self) -> tuple[Snapshot, ...]:
-        """All records, the newest first; an unreadable one raises VaultUnreadable."""
-        return newest_first(tuple(self._record(name) for name in self.layout.snapshots.names()))
+    @cached_property
+    def _records(self) -> Records:
+        return Records(self)
 
-    def _record(self, name: str) -> Snapshot:
-        try:
-            return _own_words(name, decode(self.layout.snapshots.read(name, SMALL), Snapshot))
-        except (DamageError, BadObject) as error:
-            raise VaultUnreadable(
-                f"a snapshot record is damaged: {error.what}",
-                thing=f"{self.layout.snapshots.path}/{name}",
-                next_step="move that file away; the next backup records the model anew",
-            ) from error
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """All records, the newest first; see the port."""
+        return self._records.live()
 
     def trashed(self) -> tuple[Trashed, ...]:
-        """Forgotten snapshots that can still be brought back; unreadable ones raise VaultUnreadable."""
-        try:
-            return tuple(decode(self.layout.trash.read(name, SMALL), Trashed) for name in self.layout.trash.names())
-        except (DamageError, BadObject) as error:
-            raise VaultUnreadable(
-                f"a record in the trash is damaged: {error.what}",
-                thing=self.layout.trash.path,
-                next_step="move the damaged file out of the trash",
-            ) from error
+        """Forgotten snapshots that can still be brought back; see the port."""
+        return self._records.trashed()
+
+    def remade(self) -> tuple[Remade, ...]:
+        """Every record that lies damaged, with what it has to be; raises VaultUnreadable where that is not known."""
+        return self._records.remade()
+
+    def damaged_records(self) -> tuple[RecordDamaged, ...]:
+        """The records that lie damaged and were made anew from the rest of the vault."""
+        return tuple(
+            RecordDamaged(path=f"modelward/{one.place}/{one.name}", model=one.snapshot.model, reason=one.why)
+            for one in self.remade()
+        )
 
     def content(self, snapshot: Snapshot) -> SnapshotContent:
         """Wrapper and manifest, proved against the record's digests."""
@@ -191,21 +188,21 @@ class LocalVault:
         """The store's identity as recorded, or None."""
         try:
             receipts = self.layout.own.sub(RECEIPTS)
-            return decode(receipts.read(f"{store_key(path)}-identity.json", SMALL), KnownStore)
-        except (BlobMissing, DamageError, BadObject):
+            return unsealed(receipts.read(f"{store_key(path)}-identity.json", SMALL), KnownStore)
+        except DamageError:
             return None
 
     def protected(self) -> Protected:
         """Which models are released."""
         try:
-            return decode(self.layout.own.read(PROTECTION, SMALL), Protected)
+            return read_twice(self.layout.own, PROTECTION, Protected)
         except BlobMissing:
             return Protected()
         except DamageError as error:
             raise VaultUnreadable(
                 f"the list of released models is damaged: {error.what}",
                 thing=f"{self.layout.own.path}/{PROTECTION}",
-                next_step="remove that file and release the models again",
+                next_step=f"remove that file and {copy_of(PROTECTION)}, and release the models again",
             ) from error
 
     @cached_property
@@ -240,12 +237,3 @@ class LocalVault:
             self.__dict__.pop("chunk_lists", None)
             yield writer
         self.__dict__.pop("chunk_lists", None)
-
-
-def _own_words(name: str, snapshot: Snapshot) -> Snapshot:
-    """The record, when its name and id are those of what it says: rot may leave it well formed."""
-    if name != f"{snapshot.id}.json" or snapshot.id != snapshot_id(
-        snapshot.created_at, snapshot.model, snapshot.wrapper
-    ):
-        raise BadObject("its name is not that of the version it describes")
-    return snapshot

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from modelward.domain.chunks import CHUNK, ChunkList
-from modelward.domain.codec import pretty
 from modelward.domain.digest import Digest
 from modelward.domain.errors import (
     BlobMissing,
@@ -19,6 +18,7 @@ from modelward.domain.errors import (
     DiskFull,
     HashMismatch,
     ReadFailed,
+    VaultUnreadable,
     WriteFailed,
 )
 from modelward.domain.manifest import Manifest
@@ -32,7 +32,8 @@ from modelward.durable import Staged, keep_aside, locked, put_small, remove, sma
 from modelward.ports import StagedFile
 from modelward.scan import Reading, hash_whole, id_of
 from modelward.vault import index
-from modelward.vault.layout import LOCK, PROTECTION, RECEIPTS
+from modelward.vault.layout import INFO, LOCK, PROTECTION, RECEIPTS
+from modelward.vault.sealed import copy_of, keep_twice, sealed
 
 if TYPE_CHECKING:
     from modelward.vault.local import LocalVault
@@ -63,7 +64,7 @@ class LocalVaultWriter:
         self._dropped: set[str] = set()
         self._saved_at = self._clock.monotonic()
         self._lists: dict[Digest, Object] = {}
-        self._dirty = False
+        self._without_index = False
 
     @contextmanager
     def locked(self, verb: str) -> Iterator[None]:
@@ -73,18 +74,37 @@ class LocalVaultWriter:
         with locked(self._layout.own, LOCK, holder=f"{verb} since {since}", clock=self._clock, wait=wait):
             if left := self._layout.staging.names():
                 remove(self._layout.staging, *left)
+            self._mend_records()
             try:
                 yield
             finally:
                 self._save_receipts()
             self._leave()
 
+    def _mend_records(self) -> None:
+        """Put the records that rotted in place anew; what lies there is kept in quarantine (R1)."""
+        for one in self._vault.remade():
+            with suppress(DiskFull):  # what was made anew serves as well: room has to be made first (D1)
+                keep_aside(one.folder, one.name, self._layout.quarantine, self._aside(one.name))
+                put_small(self._layout.staging, one.folder, one.name, sealed(one.record), mode=_READ_ONLY)
+                self._vault.audit("remake record", model=one.snapshot.model, snapshot=one.snapshot.id, why=one.why)
+
     def _leave(self) -> None:
         self._layout.mark()
-        snapshots = self._vault.snapshots()
-        fits = index.fits(self._read(index.NAME), snapshots, self._read(index.CHECKSUMS))
-        if self._dirty or not fits:
+        self._keep_copies()
+        snapshots, sums = self._vault.snapshots(), self._read(index.CHECKSUMS)
+        # By what lies there, not by what this session did: another may have been cut off between blobs and index.
+        listed = sums == index.checksums(self._vault.objects())
+        if not self._without_index and not (listed and index.fits(self._read(index.NAME), snapshots, sums)):
             self._write_index(snapshots)
+
+    def _keep_copies(self) -> None:
+        """What the vault is and what the user decided stand in two files each; one that rotted is written anew."""
+        staging, own = self._layout.staging, self._layout.own
+        with suppress(DiskFull, VaultUnreadable):
+            keep_twice(staging, own, INFO, self._vault.info)
+            if own.stat(PROTECTION) is not None or own.stat(copy_of(PROTECTION)) is not None:
+                keep_twice(staging, own, PROTECTION, self._vault.protected())
 
     def _read(self, name: str) -> bytes:
         try:
@@ -99,7 +119,6 @@ class LocalVaultWriter:
         sums = index.checksums(sizes)
         put_small(staging, root, index.CHECKSUMS, sums)
         put_small(staging, root, index.NAME, index.build(snapshots, sizes, sums))
-        self._dirty = False
 
     # Blobs.
 
@@ -187,9 +206,8 @@ class LocalVaultWriter:
             file = staged.publish(blobs, blob.hex, sync=False)
         except FileExistsError:
             # What stands there was just found bad; it is kept until its place is proved good again (R1).
-            keep_aside(blobs, blob.hex, self._layout.quarantine, self._aside(blob))
+            keep_aside(blobs, blob.hex, self._layout.quarantine, self._aside(blob.hex))
             file = staged.replace(blobs, blob.hex)
-        self._dirty = True
         self._receive(blob, file)
 
     def _receive(self, blob: Digest, file: FileId) -> None:
@@ -287,15 +305,15 @@ class LocalVaultWriter:
         return self._put_record(msgspec.structs.replace(snapshot, id=identity, created_at=now))
 
     def _put_record(self, snapshot: Snapshot) -> Snapshot:
-        data, folders = pretty(snapshot).encode(), (self._layout.staging, self._layout.snapshots)
-        put_small(*folders, _record(snapshot), data, mode=_READ_ONLY)
+        folders = (self._layout.staging, self._layout.snapshots)
+        put_small(*folders, _record(snapshot), sealed(snapshot), mode=_READ_ONLY)
         return snapshot
 
     def forget(self, snapshots: Sequence[Snapshot]) -> None:
         """Move records to the trash: the trash's copy is durable before the record goes."""
         for snapshot in snapshots:
             trashed = Trashed(snapshot=snapshot, forgotten_at=self._clock.now().replace(microsecond=0))
-            put_small(self._layout.staging, self._layout.trash, _record(snapshot), pretty(trashed).encode())
+            put_small(self._layout.staging, self._layout.trash, _record(snapshot), sealed(trashed))
             remove(self._layout.snapshots, _record(snapshot))
 
     def undelete(self, snapshot: Snapshot) -> None:
@@ -306,9 +324,11 @@ class LocalVaultWriter:
     def drop(self, trashed: Sequence[Trashed], objects: Sequence[Digest]) -> int:
         """Drop records first, then the index that names them, then the bytes."""
         remove(self._layout.trash, *(_record(item.snapshot) for item in trashed))
-        with suppress(DiskFull):
-            # Derived, so a full disk must not keep us from making room on it (D1).
+        try:
             self._write_index(self._vault.snapshots(), without=objects)
+        except DiskFull:
+            # Derived, so a full disk must not keep us from making room on it (D1): the next session writes it.
+            self._without_index = True
         self._dropped |= {digest.hex for digest in objects}
         return remove(self._layout.blobs, *(digest.hex for digest in objects))
 
@@ -328,18 +348,16 @@ class LocalVaultWriter:
     def know_store(self, known: KnownStore) -> None:
         """Record a store's identity."""
         receipts = self._layout.own.sub(RECEIPTS, create=True)
-        put_small(
-            self._layout.staging, receipts, f"{store_key(known.identity.path)}-identity.json", pretty(known).encode()
-        )
+        put_small(self._layout.staging, receipts, f"{store_key(known.identity.path)}-identity.json", sealed(known))
         receipts.close()
 
     def protect(self, protected: Protected) -> None:
         """Keep which models are released."""
-        put_small(self._layout.staging, self._layout.own, PROTECTION, pretty(protected).encode())
+        keep_twice(self._layout.staging, self._layout.own, PROTECTION, protected)
 
-    def _aside(self, blob: Digest) -> str:
-        """A free name in quarantine: the blob, when it was set aside, and a number when that is taken."""
-        stem = f"{blob.hex}.{self._clock.now():%Y%m%dT%H%M%SZ}"
+    def _aside(self, name: str) -> str:
+        """A free name in quarantine: the file, when it was set aside, and a number when that is taken."""
+        stem = f"{name}.{self._clock.now():%Y%m%dT%H%M%SZ}"
         names = chain([stem], (f"{stem}-{turn}" for turn in count(1)))
         return next(name for name in names if self._layout.quarantine.stat(name) is None)
 

@@ -34,6 +34,7 @@ _MEANS: Final[dict[type, str]] = {
     f.WrongOwner: "The bytes are there, but the server may not read them.",
     f.ManifestLost: "The server does not list the model any more, and removes its blobs at its next start.",
     f.ManifestDamaged: "The server cannot read which blobs belong to the model, so it does not list it.",
+    f.RecordDamaged: "The vault's note of this version is damaged. What it said is known from the rest of the vault.",
     f.Changed: "Somebody wrote to the file while it was read. That is no verdict: it is looked at again.",
     f.BadEntry: "No model can have this file or folder. It does no harm, but nothing that it names is known.",
     f.CaseTwin: "On a file system that does not tell upper from lower case the two would be one.",

@@ -22,6 +22,7 @@ STEPS: Final = {
     "PullModel": "downloaded",
     "PlaceManifest": "put back manifest",
     "FixOwner": "gave back owner of blob",
+    "RemakeRecord": "made record anew",
 }
 _EVENTS: Final = 12
 _NAMES: Final = 4

@@ -9,7 +9,16 @@ import msgspec
 from modelward.domain.access import Scope
 from modelward.domain.name import ModelName
 from modelward.domain.outcome import BackupReport, ForgetReport, PinReport, PruneReport, RepairReport
-from modelward.domain.plan import FixOwner, PatchBlob, PlaceBlob, PlaceManifest, PullModel, Step, TrySuspects
+from modelward.domain.plan import (
+    FixOwner,
+    PatchBlob,
+    PlaceBlob,
+    PlaceManifest,
+    PullModel,
+    RemakeRecord,
+    Step,
+    TrySuspects,
+)
 from modelward.domain.reading import Level
 from modelward.domain.space import SpaceReport
 from modelward.domain.standing import JobState, JobView
@@ -131,7 +140,7 @@ def plan(report: RepairReport) -> Told:
     )
 
 
-def step_text(step: Step) -> tuple[str, str]:
+def step_text(step: Step) -> tuple[str, str]:  # noqa: PLR0911 - one a step
     """A step, and where its bytes come from."""
     match step:
         case PatchBlob():
@@ -154,6 +163,8 @@ def step_text(step: Step) -> tuple[str, str]:
         case FixOwner():
             uid, gid, mode = step.owner
             return f"give blob {step.blob.short} to {uid}:{gid}", f"mode {mode:04o}"
+        case RemakeRecord():
+            return f"make {step.path} anew", f"from {step.source}"
 
 
 def _verdict(verdict: Verdict) -> Line:
