@@ -19,6 +19,14 @@ def test_the_answer_is_what_it_prints() -> None:
     assert found.split() == [b"{", b'"model":', b'"llama3"', b"}"]
 
 
+def test_it_has_our_environment_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else only what it is given."""
+    monkeypatch.setenv("MODELWARD_CANARY", "here")
+    job = b"import os; print(os.environ.get('MODELWARD_CANARY'))"
+    assert b"here" in ask(CONSOLE, job, seconds=PATIENCE)
+    assert b"None" in ask(CONSOLE, job, seconds=PATIENCE, environ={})
+
+
 def test_it_sees_the_environment_that_it_is_given() -> None:
     """What is not handed on is not there."""
     job = b"import os; print(sorted(os.environ))\n"

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 
-def ask(module: str, job: bytes, *, seconds: float, environ: Mapping[str, str]) -> bytes:
+def ask(module: str, job: bytes, *, seconds: float, environ: Mapping[str, str] | None = None) -> bytes:
     """The answer of a module of ours to a job, which nobody else sees; its standard error goes nowhere.
 
+    It has our own environment where none is given.
     Raises TimeoutError when it is not done in time, and OSError when it cannot be started. It and all that it started
     are ended in any case.
     """

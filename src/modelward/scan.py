@@ -30,6 +30,7 @@ _O_DIRECT = getattr(os, "O_DIRECT", 0)
 _F_NOCACHE = getattr(fcntl, "F_NOCACHE", None)
 _PAGE = 4096
 _HASH = 32
+_PIECE = CHUNK // 2  # of what is in memory already: a chunk and its hash's state are more than a core's cache holds
 
 Fill = Callable[[memoryview, int, int], int]
 
@@ -341,6 +342,7 @@ class _Pass:
         self.bytes_read = 0
         self.sha256 = ""
         self._sha = sha
+        self._in_pieces = group == 1 and not (chunks or sha or sink) and reading.mode is ReadMode.CACHED
         self._ready: dict[int, tuple[mmap.mmap, int]] = {}
         self._taken = 0
         self._lock = threading.Condition()
@@ -425,6 +427,8 @@ class _Pass:
         length = min(many * CHUNK, self.size - offset)
         self.reading.pace.take(length)
         view = memoryview(buffer)
+        if self._in_pieces and self.expected is not None:
+            return self._compare(first, view[:_PIECE], offset, length)
         got = self._read(first, many, view, offset, length)
         for index in range(first, first + many):
             start = (index - first) * CHUNK
@@ -432,12 +436,23 @@ class _Pass:
         self.reading.progress.advance(length)
         return length if got == length else -1
 
+    def _compare(self, index: int, view: memoryview, offset: int, length: int) -> int:
+        """Compare one chunk piece by piece, each hashed while it lies in the core's own cache."""
+        hasher, got = blake3(), 0
+        while got < length:
+            step = self._read(index, 1, view, offset + got, min(_PIECE, length - got))
+            if step <= 0:
+                break
+            hasher.update(view[:step])
+            got += step
+        self._judge(index, hasher.digest() if got == length else b"")
+        self.reading.progress.advance(length)
+        return got
+
     def _chunk(self, index: int, view: memoryview, length: int, *, whole: int) -> None:
         """Hash and pass on one chunk, of which ``whole`` bytes or more are there."""
         if whole < length:
-            with self._lock:
-                if index not in self.unreadable:
-                    self.wrong[index] = b""
+            self._judge(index, b"")
         elif self._good(index, view[:length]) and self.sink is not None:
             self.sink.write_at(view, length, index * CHUNK)
 
@@ -459,10 +474,15 @@ class _Pass:
         digest = blake3(view).digest()
         if self.hashes:
             self.hashes[index * _HASH : (index + 1) * _HASH] = digest
-        if self.expected is None or self.expected[index] == digest:
+        return self._judge(index, digest)
+
+    def _judge(self, index: int, digest: bytes) -> bool:
+        """Whether a chunk has the hash that it should have; b"" stands for one that could not be read whole."""
+        if digest and (self.expected is None or self.expected[index] == digest):
             return True
         with self._lock:
-            self.wrong[index] = digest
+            if index not in self.unreadable:
+                self.wrong[index] = digest
         return False
 
     def _hash_in_order(self) -> None:

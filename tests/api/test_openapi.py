@@ -4,6 +4,8 @@ import json
 
 import schemathesis
 
+from modelward import child
+from modelward.api import handlers_meta
 from modelward.api.openapi import document, errors_of
 from modelward.api.route import BASE, Kind
 from modelward.api.routes import ROUTES
@@ -87,3 +89,16 @@ def test_every_verb_of_the_command_line_has_its_place() -> None:
     there = {f"{route.method} {route.template.removeprefix(BASE)}" for route in ROUTES}
     assert {f"job {name}" for name in VERBS} == {place for place in named if place.startswith("job ")}
     assert {place for place in named if not place.startswith("job ")} <= there
+
+
+@pytest.mark.parametrize("answer", [OSError("no process can be started"), TimeoutError(), b""])
+def test_without_a_child_the_document_is_made_here(monkeypatch: pytest.MonkeyPatch, answer: bytes | OSError) -> None:
+    """A child saves memory, and is no condition."""
+
+    def ask(*_: object, **__: object) -> bytes:
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(child, "ask", ask)
+    assert json.loads(handlers_meta._document()) == DOCUMENT  # noqa: SLF001

@@ -1,8 +1,13 @@
 """The API about itself: its OpenAPI document, and the metrics for monitoring systems."""
 
+from contextlib import suppress
+from typing import Final
+
+from modelward import child
 from modelward.api.handlers_health import why_not_ready
 from modelward.api.route import Ask, Nothing, Reply
-from modelward.domain.codec import encode
+
+_PATIENCE: Final = 30.0  # seconds
 
 
 def openapi(ask: Ask[Nothing, None]) -> Reply:
@@ -11,10 +16,13 @@ def openapi(ask: Ask[Nothing, None]) -> Reply:
 
 
 def _document() -> bytes:
-    from modelward.api.openapi import document
-    from modelward.api.routes import ROUTES
+    """Made by a child, for it takes a megabyte that Python never gives back; where there can be none, here."""
+    with suppress(OSError):
+        if made := child.ask("modelward.api.openapi", b"", seconds=_PATIENCE):
+            return made
+    from modelward.api.openapi import written
 
-    return encode(document(ROUTES))
+    return written()
 
 
 def metrics(ask: Ask[Nothing, None]) -> Reply:

@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 document, made from the route table and from nothing else."""
 
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -11,6 +12,7 @@ from modelward import __version__
 from modelward.api.problem import MEDIA_TYPE, phrase
 from modelward.api.route import Kind, Route
 from modelward.domain.answer import Problem
+from modelward.domain.codec import encode
 from modelward.domain.digest import Digest
 from modelward.domain.name import ModelName
 
@@ -186,3 +188,14 @@ def _content(route: Route, schemas: Mapping[Any, dict[str, Any]]) -> dict[str, A
     if route.example is not None:
         found["example"] = route.example
     return found
+
+
+def written() -> bytes:
+    """The document of this very program, as JSON."""
+    from modelward.api.routes import ROUTES
+
+    return encode(document(ROUTES))
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(written())

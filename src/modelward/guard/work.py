@@ -126,8 +126,8 @@ def scrub(heart: Heart, job: Job, of: str, since: timedelta) -> Report:
         period = _period(heart, site, of, total)
         part = plan_slice(total, since, period, settings.scrub_rate)
         site.reading.pace = Pace(heart.clock, part.rate)
-        if part.rate:
-            site.reading.threads = 1  # one buffer is enough for a reader that waits most of the time
+        # One buffer is enough for a reader that waits most of the time, and two keep a disk busy.
+        site.reading.threads = 1 if part.rate else 2
         percent = max(0.001, min(100.0, part.bytes * 100 / total)) if total else 100.0
         began = heart.clock.monotonic()
         report = _check(site, of, percent)
