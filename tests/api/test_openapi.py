@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import schemathesis
 
 from modelward import child
