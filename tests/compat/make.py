@@ -1,23 +1,28 @@
 """Write a vault and a bundle in the format of this program, to be opened by every later one.
 
-``python -m tests.compat.make`` makes ``tests/compat/format-<n>`` where it is not there yet: what a release wrote is
-never written again. The bytes are a pattern, so that they take little room in a repository.
+``python -m tests.compat.make [NAME]`` makes ``tests/compat/format-<n>[-NAME]`` where it is not there yet: what a
+release wrote is never written again. NAME says what came to the format without a new number (``sealed``: seals and
+copies). The bytes are a pattern, so that they take little room in a repository.
 """
 
 import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
+
+import msgspec
 
 from modelward.bundles.writer import BundleFile
 from modelward.domain.name import ModelName
 from modelward.domain.retention import Policy
-from modelward.domain.snapshot import FORMAT_VERSION
+from modelward.domain.snapshot import FORMAT_VERSION, Snapshot, Trashed
 from modelward.services.backup import backup
 from modelward.services.export import export
 from modelward.services.protect import release
 from modelward.services.retention import forget
 from modelward.testing import FakeStore
+from modelward.vault.sealed import sealed, unsealed
 from tests.places import Place
 
 HERE = Path(__file__).resolve().parent
@@ -29,9 +34,9 @@ def weights(version: int) -> bytes:
     return bytes(range(256)) * (CHUNK // 256) + b"version %d" % version * 10
 
 
-def main() -> None:
+def main(addition: str = "") -> None:
     """Make the fixture of the present format."""
-    target = HERE / f"format-{FORMAT_VERSION}"
+    target = HERE / "-".join(filter(None, (f"format-{FORMAT_VERSION}", addition)))
     if target.exists():
         raise SystemExit(f"{target} is there: what a release wrote is kept as it is")
     with tempfile.TemporaryDirectory() as base:
@@ -39,18 +44,27 @@ def main() -> None:
         fill(place)
         # What says where it was made is left out: the lock, and what is known of that store alone.
         shutil.copytree(place.vault, target / "vault", ignore=shutil.ignore_patterns("*lock", "store-*"))
-        rename_store(target / "vault", str(place.store))
+        rename_store(target / "vault")
         export(place.site(), ModelName.parse("llama3"), "", BundleFile(str(target / "llama3.bundle")))
     for path in target.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     (target / "what.json").write_text(json.dumps(what(target / "vault"), indent=1) + "\n")
 
 
-def rename_store(vault: Path, store: str) -> None:
+def rename_store(vault: Path) -> None:
     """Let the records name a store that could be anywhere."""
     for path in (*vault.glob("modelward/snapshots/*"), *vault.glob("modelward/trash/*")):
         path.chmod(0o600)
-        path.write_text(path.read_text().replace(store, "/srv/models"))
+        if path.parent.name == "snapshots":
+            path.write_bytes(sealed(elsewhere(unsealed(path.read_bytes(), Snapshot))))
+        else:
+            trashed = unsealed(path.read_bytes(), Trashed)
+            path.write_bytes(sealed(msgspec.structs.replace(trashed, snapshot=elsewhere(trashed.snapshot))))
+
+
+def elsewhere(snapshot: Snapshot) -> Snapshot:
+    """The record with the name of a store on no machine in particular."""
+    return msgspec.structs.replace(snapshot, store="/srv/models")
 
 
 def fill(place: Place) -> None:
@@ -75,4 +89,4 @@ def what(vault: Path) -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelward.domain.codec import pretty
+from modelward.domain.codec import decode, pretty
 from modelward.domain.digest import Digest
 from modelward.domain.errors import BadObject, BlobMissing
 from modelward.domain.name import ModelName
@@ -23,6 +23,7 @@ def test_a_sealed_value_is_json_that_people_and_older_programs_read() -> None:
     """The seal is one more member, the last."""
     assert list(msgspec.json.decode(DATA)) == ["released", "pins", "seal"]
     assert msgspec.json.decode(DATA)["released"] == [str(LLAMA)]
+    assert decode(DATA, Protected) == VALUE, "a program that knows no seals"
 
 
 @given(st.integers(0, len(DATA) - 1), st.integers(0, 7))
