@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +18,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from scripts import package
+from scripts.advisories import newest, served
 
 LOCKS = (package.ROOT / "requirements" / "run.txt", package.ROOT / "requirements" / "dev.txt")
 DIST = package.ROOT / "dist"
@@ -64,11 +67,14 @@ def judged(report: str) -> Advisories:
     return Advisories(tuple(known), sum(not one["vulns"] for one in seen), len(found) - len(seen))
 
 
-def asked(lock: Path) -> Advisories:
-    """Look every package of a lock file up in the advisory service."""
+def asked(lock: Path, folder: Path | None) -> Advisories:
+    """Look every package of a lock file up in the advisory service, or in a folder of advisories."""
     command = [sys.executable, "-m", "pip_audit", "--format", "json", "--progress-spinner", "off"]
     command += ["--disable-pip", "--require-hashes", "--requirement", str(lock)]
-    return judged(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    with served(folder) if folder is not None else nullcontext("") as address:
+        command += ["--vulnerability-service", "osv", "--osv-url", address] if address else []
+        environ = os.environ | ({"NO_PROXY": "127.0.0.1"} if address else {})  # noqa: TID251 - hands on what it has
+        return judged(subprocess.run(command, capture_output=True, text=True, check=False, env=environ).stdout)
 
 
 def unpinned(lock: Path) -> list[str]:
@@ -132,14 +138,15 @@ def unlicensed(bill: dict[str, Any]) -> list[str]:
     return [component["name"] for component in bill["components"] if not component.get("licenses")]
 
 
-def checks(scratch: Path, *, offline: bool) -> Iterator[tuple[str, str, int]]:
+def checks(scratch: Path, *, offline: bool, folder: Path | None = None) -> Iterator[tuple[str, str, int]]:
     """Do everything, in order: what was looked at, what came of it, and 0, ``WRONG`` or ``UNKNOWN``."""
     for lock in LOCKS:
         loose, count = unpinned(lock), len(list(package.locked(lock)))
         yield f"pins of {lock.name}", f"{count - len(loose)} of {count} by version and hash", WRONG if loose else 0
     for lock in LOCKS:
-        said = None if offline else asked(lock)
-        yield f"advisories, {lock.name}", str(said or "NOT CHECKED: --offline"), said.code if said else 0
+        said = None if offline else asked(lock, folder)
+        where = f" (as of {newest(folder)}, in {folder})" if folder is not None and said else ""
+        yield f"advisories, {lock.name}", f"{said or 'NOT CHECKED: --offline'}{where}", said.code if said else 0
     one = package.build(package.ROOT, scratch, package.HERE)
     two = package.build(one.tree, scratch, package.ELSEWHERE)
     three = package.again(scratch / "again", one.sdist)
@@ -177,10 +184,18 @@ def main() -> int:
     """Check and make everything. The exit code is 0, 1 (something is wrong) or 4 (advisories are not known)."""
     parser = argparse.ArgumentParser(prog="make supply", description=__doc__)
     parser.add_argument("--offline", action="store_true", help="do not ask the advisory service, and say so")
-    offline: bool = parser.parse_args().offline
+    parser.add_argument(
+        "--advisories", type=Path, metavar="FOLDER", help="look them up in this copy of the PyPA database"
+    )
+    chosen = parser.parse_args()
+    if chosen.advisories is not None:
+        try:
+            newest(chosen.advisories)
+        except LookupError as error:
+            parser.error(str(error))
     codes = []
     with tempfile.TemporaryDirectory() as scratch:
-        for what, said, code in checks(Path(scratch), offline=offline):
+        for what, said, code in checks(Path(scratch), offline=chosen.offline, folder=chosen.advisories):
             sys.stdout.write(f"{'ok ' if code == 0 else '???' if code == UNKNOWN else 'BAD'} {what}: {said}\n")
             sys.stdout.flush()
             codes.append(code)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts import package, supply
+from scripts.advisories import known, newest
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +99,61 @@ def test_what_was_not_looked_up_is_never_called_clean(report: list[object] | Non
     """A package that the service skipped, or a service that does not answer, leaves the question open."""
     said = supply.judged("Traceback" if report is None else json.dumps({"dependencies": report}))
     assert (said.code, str(said)) == (code, text)
+
+
+ADVISORY = """id: PYSEC-2026-1
+details: Something is wrong with it.
+published: '2026-02-03T00:00:00Z'
+affected:
+- package: {name: jinja2, ecosystem: PyPI}
+  ranges:
+  - type: ECOSYSTEM
+    events:
+    - introduced: '0'
+    - fixed: 2.11.3
+    - introduced: '3'
+    - last_affected: '%s'
+  versions: [2.12.dev5]
+- package: {name: other, ecosystem: PyPI}
+  versions: ['9']
+"""
+
+
+def copy_of(tmp_path: Path, last: str) -> Path:
+    """A folder with one advisory."""
+    (tmp_path / "vulns" / "jinja2").mkdir(parents=True)
+    (tmp_path / "vulns" / "jinja2" / "PYSEC-2026-1.yaml").write_text(ADVISORY % last)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("version", "hit"),
+    [
+        ("2.11.2", True),
+        ("2.11.3", False),
+        ("2.12.dev5", True),
+        ("2.12", False),
+        ("3.0", True),
+        ("3.1", True),
+        ("3.1.1", False),
+        ("9", False),
+    ],
+)
+def test_a_copy_of_the_advisories_is_read_by_their_own_rules(tmp_path: Path, version: str, hit: bool) -> None:  # noqa: FBT001
+    """By ranges of versions, and by those named one by one."""
+    assert [one["id"] for one in known(copy_of(tmp_path, "3.1"), "jinja2", version)] == ["PYSEC-2026-1"] * hit
+
+
+@pytest.mark.parametrize(("last", "code"), [("3.0", 0), ("99", supply.WRONG)])
+def test_pip_audit_asks_a_copy_on_this_machine(tmp_path: Path, last: str, code: int) -> None:
+    """Nothing is asked of the network, and a package with an advisory is named."""
+    said = supply.asked(supply.LOCKS[0], copy_of(tmp_path, last))
+    assert said.code == code
+    assert ("jinja2" in str(said)) == bool(code)
+    assert newest(tmp_path) == "2026-02-03"
+
+
+def test_a_folder_without_advisories_is_none(tmp_path: Path) -> None:
+    """It would know of nothing, which is not the same as that there is nothing."""
+    with pytest.raises(LookupError, match="no advisories"):
+        newest(tmp_path)

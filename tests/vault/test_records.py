@@ -1,5 +1,7 @@
 """A record that rotted is made anew from its name and from the rest of the vault, so that it stops nobody (S1, W3)."""
 
+import errno
+import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelward import durable
 from modelward.domain.codec import pretty
 from modelward.domain.digest import Digest
 from modelward.domain.errors import VaultUnreadable
@@ -22,6 +25,7 @@ from modelward.vault.remade import Clues, created_at, origin
 from modelward.vault.sealed import sealed
 from tests.models import add_model, make_model
 from tests.places import BEGIN
+from tests.recorder import RecordingOs
 from tests.vault.conftest import Shelf
 
 MODEL, OTHER = make_model(), make_model("other", b"x")
@@ -191,6 +195,54 @@ def test_a_record_that_another_process_forgets_meanwhile(
     monkeypatch.setattr(vault.layout.snapshots, "names", lambda: names)
     record_of(shelf, two[0]).unlink()
     assert vault.snapshots() == (two[1],)
+
+
+class Failing(RecordingOs):
+    """Opens of one record end in an error, the first ``times`` of them."""
+
+    def __init__(self, record: Path, code: int, times: int) -> None:
+        super().__init__()
+        self.record, self.code, self.times = record.name, code, times
+
+    def open(self, path: str, flags: int, *more: int, **keys: int) -> int:
+        """As the system's, but for the record."""
+        if path == self.record and self.times:
+            self.times -= 1
+            raise OSError(self.code, os.strerror(self.code))
+        return os.open(path, flags, *more, **keys)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.EMFILE])
+def test_an_error_that_is_gone_at_the_second_look_is_none(
+    shelf: Shelf, two: tuple[Snapshot, Snapshot], monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """V1: nothing is made anew for it."""
+    vault = shelf.open()
+    monkeypatch.setattr(durable, "os", Failing(record_of(shelf, two[0]), code, 1))
+    assert vault.damaged_records() == ()
+    assert vault.snapshots() == (two[1], two[0])
+
+
+def test_a_record_that_the_disk_does_not_give_is_made_anew(
+    shelf: Shelf, two: tuple[Snapshot, Snapshot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sector that cannot be read is rot."""
+    vault = shelf.open()
+    monkeypatch.setattr(durable, "os", Failing(record_of(shelf, two[0]), errno.EIO, 99))
+    assert [found.reason for found in vault.damaged_records()] == ["input/output error (EIO)"]
+    assert [snapshot.id for snapshot in vault.snapshots()] == [two[1].id, two[0].id]
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EMFILE, errno.ENOMEM])
+def test_a_record_that_may_not_be_read_is_no_rot(
+    shelf: Shelf, two: tuple[Snapshot, Snapshot], monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """That says nothing of what stands in it: the error names it, and it is left as it is."""
+    vault = shelf.open()
+    monkeypatch.setattr(durable, "os", Failing(record_of(shelf, two[0]), code, 99))
+    with pytest.raises(VaultUnreadable, match="cannot be read") as caught:
+        vault.snapshots()
+    assert caught.value.thing == str(record_of(shelf, two[0]))
 
 
 # Guessing, without a disk.

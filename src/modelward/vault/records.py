@@ -1,12 +1,13 @@
 """The vault's records on the disk: one small file a version, live or in the trash; one that rotted is made anew."""
 
+import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from stat import S_ISREG
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from modelward.domain.errors import BadName, BadObject, BlobMissing, DamageError, ModelwardError, VaultUnreadable
+from modelward.domain.errors import BadName, BadObject, BlobMissing, DamageError, ReadFailed, VaultUnreadable
 from modelward.domain.name import ModelName
 from modelward.domain.snapshot import Snapshot, Trashed, newest_first, snapshot_id
 from modelward.domain.store import Owner
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from modelward.vault.local import LocalVault
 
 R = TypeVar("R", Snapshot, Trashed)
+_ROT = frozenset({errno.EIO, errno.EBADMSG, 117})  # 117: EUCLEAN, a file system that finds its own data damaged
 _NEXT = {
     "snapshots": "move that file away; the next backup records the model anew",
     "trash": "move the damaged file out of the trash",
@@ -67,11 +69,11 @@ class Records:
         live, trash = self._layout.snapshots, self._layout.trash
         return (*self._anew(live, _read(live, _live)[1]), *self._anew(trash, _read(trash, _trashed)[1]))
 
-    def _anew(self, folder: Folder, rotted: Mapping[str, ModelwardError]) -> list[Remade]:
+    def _anew(self, folder: Folder, rotted: Mapping[str, DamageError]) -> list[Remade]:
         clues = self._clues() if rotted else None
         return [self._one(folder, name, why, clues) for name, why in rotted.items() if clues is not None]
 
-    def _one(self, folder: Folder, name: str, why: ModelwardError, clues: Clues) -> Remade:
+    def _one(self, folder: Folder, name: str, why: DamageError, clues: Clues) -> Remade:
         identity = name.removesuffix(".json")
         found = origin(identity, _left(folder, name), clues) if identity != name else None
         try:
@@ -118,18 +120,39 @@ def place_of(folder: Folder) -> str:
     return folder.path.rpartition("/")[2]
 
 
-def _read(folder: Folder, read: Callable[[Folder, str], R]) -> tuple[list[R], dict[str, ModelwardError]]:
-    """What can be read, and what not and why, by name. What another process forgets meanwhile is in neither."""
+def _read(folder: Folder, read: Callable[[Folder, str], R]) -> tuple[list[R], dict[str, DamageError]]:
+    """What can be read, and what rotted and why, by name. What another process forgets meanwhile is in neither.
+
+    Raises VaultUnreadable for what may not be read, or not now: that says nothing of what is there.
+    """
     sound: list[R] = []
-    rotted: dict[str, ModelwardError] = {}
+    rotted: dict[str, DamageError] = {}
     for name in folder.names():
         try:
-            sound.append(read(folder, name))
+            sound.append(_looked_at_twice(folder, name, read))
         except BlobMissing:
             continue
         except DamageError as error:
+            if not _is_rot(error):
+                what = f"a record of the vault cannot be read: {error.what}"
+                raise VaultUnreadable(what, thing=error.thing, next_step=error.next_step) from error
             rotted[name] = error
     return sound, rotted
+
+
+def _looked_at_twice(folder: Folder, name: str, read: Callable[[Folder, str], R]) -> R:
+    """What is wrong only once was wrong on the way (V1)."""
+    try:
+        return read(folder, name)
+    except BlobMissing:
+        raise
+    except DamageError:
+        return read(folder, name)
+
+
+def _is_rot(error: DamageError) -> bool:
+    cause = error.__cause__
+    return not isinstance(error, ReadFailed) or not isinstance(cause, OSError) or cause.errno in _ROT
 
 
 def _live(folder: Folder, name: str) -> Snapshot:
