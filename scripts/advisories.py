@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def newest(folder: Path) -> str:
     ]
     if not days:
         raise LookupError(f"{folder} holds no advisories: it has to be a copy of the PyPA advisory database")
-    return max(days)
+    return date.fromisoformat(max(days))
 
 
 def known(folder: Path, name: str, version: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
 from shutil import copyfile
@@ -32,6 +33,7 @@ for name in names:
 print(len(names))
 """
 WRONG, UNKNOWN = 1, 4
+FRESH = 30  # days; advisories come in every few hours
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,13 @@ def asked(lock: Path, folder: Path | None) -> Advisories:
         command += ["--vulnerability-service", "osv", "--osv-url", address] if address else []
         environ = os.environ | ({"NO_PROXY": "127.0.0.1"} if address else {})  # noqa: TID251 - hands on what it has
         return judged(subprocess.run(command, capture_output=True, text=True, check=False, env=environ).stdout)
+
+
+def of_when(folder: Path, today: date) -> tuple[str, int]:
+    """As of which day a copy of the advisories speaks, and UNKNOWN where that is long ago: it knows of nothing since."""
+    day = newest(folder)
+    old = (today - day).days > FRESH
+    return f" (as of {day}, in {folder}{': TOO OLD to say more' if old else ''})", UNKNOWN if old else 0
 
 
 def unpinned(lock: Path) -> list[str]:
@@ -145,8 +154,12 @@ def checks(scratch: Path, *, offline: bool, folder: Path | None = None) -> Itera
         yield f"pins of {lock.name}", f"{count - len(loose)} of {count} by version and hash", WRONG if loose else 0
     for lock in LOCKS:
         said = None if offline else asked(lock, folder)
-        where = f" (as of {newest(folder)}, in {folder})" if folder is not None and said else ""
-        yield f"advisories, {lock.name}", f"{said or 'NOT CHECKED: --offline'}{where}", said.code if said else 0
+        where, old = of_when(folder, datetime.now(UTC).date()) if folder is not None and said else ("", 0)
+        yield (
+            f"advisories, {lock.name}",
+            f"{said or 'NOT CHECKED: --offline'}{where}",
+            (said.code or old) if said else 0,
+        )
     one = package.build(package.ROOT, scratch, package.HERE)
     two = package.build(one.tree, scratch, package.ELSEWHERE)
     three = package.again(scratch / "again", one.sdist)

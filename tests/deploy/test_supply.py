@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -150,7 +151,16 @@ def test_pip_audit_asks_a_copy_on_this_machine(tmp_path: Path, last: str, code: 
     said = supply.asked(supply.LOCKS[0], copy_of(tmp_path, last))
     assert said.code == code
     assert ("jinja2" in str(said)) == bool(code)
-    assert newest(tmp_path) == "2026-02-03"
+    assert newest(tmp_path) == date(2026, 2, 3)
+
+
+@pytest.mark.parametrize(("today", "code"), [(date(2026, 3, 1), 0), (date(2026, 4, 1), supply.UNKNOWN)])
+def test_an_old_copy_is_no_clean_result(tmp_path: Path, today: date, code: int) -> None:
+    """It says of which day it is, and that it knows of nothing since."""
+    said, found = supply.of_when(copy_of(tmp_path, "3.0"), today)
+    assert found == code
+    assert "as of 2026-02-03" in said
+    assert ("TOO OLD" in said) == bool(code)
 
 
 def test_a_folder_without_advisories_is_none(tmp_path: Path) -> None:
