@@ -19,8 +19,8 @@ from packaging.version import InvalidVersion, Version
 _DAY = re.compile(r"^(?:published|modified): ['\"]?(\d{4}-\d\d-\d\d)", re.MULTILINE)
 
 
-def newest(folder: Path) -> str:
-    """The day of the folder's newest advisory, as ``YYYY-MM-DD``; raises LookupError where there is none."""
+def newest(folder: Path) -> date:
+    """The day of the folder's newest advisory, which tells how old it is; raises LookupError where there is none."""
     days: list[str] = [
         day for path in folder.glob("vulns/*/*.yaml") for day in _DAY.findall(path.read_text(encoding="utf-8"))
     ]

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from shutil import copyfile
@@ -18,6 +18,7 @@ from typing import Any
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from modelward.bootstrap import SystemClock
 from scripts import package
 from scripts.advisories import newest, served
 
@@ -79,8 +80,17 @@ def asked(lock: Path, folder: Path | None) -> Advisories:
         return judged(subprocess.run(command, capture_output=True, text=True, check=False, env=environ).stdout)
 
 
+def looked_up(lock: Path, folder: Path | None) -> tuple[str, int]:
+    """What is said of a lock file's packages, and 0, ``WRONG`` or ``UNKNOWN``."""
+    said = asked(lock, folder)
+    if folder is None:
+        return str(said), said.code
+    where, old = of_when(folder, SystemClock().now().date())
+    return f"{said}{where}", said.code or old
+
+
 def of_when(folder: Path, today: date) -> tuple[str, int]:
-    """As of which day a copy of the advisories speaks, and UNKNOWN where that is long ago: it knows of nothing since."""
+    """As of which day a copy of the advisories speaks, and ``UNKNOWN`` where that is too long ago."""
     day = newest(folder)
     old = (today - day).days > FRESH
     return f" (as of {day}, in {folder}{': TOO OLD to say more' if old else ''})", UNKNOWN if old else 0
@@ -153,13 +163,8 @@ def checks(scratch: Path, *, offline: bool, folder: Path | None = None) -> Itera
         loose, count = unpinned(lock), len(list(package.locked(lock)))
         yield f"pins of {lock.name}", f"{count - len(loose)} of {count} by version and hash", WRONG if loose else 0
     for lock in LOCKS:
-        said = None if offline else asked(lock, folder)
-        where, old = of_when(folder, datetime.now(UTC).date()) if folder is not None and said else ("", 0)
-        yield (
-            f"advisories, {lock.name}",
-            f"{said or 'NOT CHECKED: --offline'}{where}",
-            (said.code or old) if said else 0,
-        )
+        said, code = ("NOT CHECKED: --offline", 0) if offline else looked_up(lock, folder)
+        yield f"advisories, {lock.name}", said, code
     one = package.build(package.ROOT, scratch, package.HERE)
     two = package.build(one.tree, scratch, package.ELSEWHERE)
     three = package.again(scratch / "again", one.sdist)
