@@ -160,6 +160,17 @@ def test_a_record_whose_wrapper_is_lost_too_is_refused(shelf: Shelf, two: tuple[
         shelf.open().snapshots()
 
 
+def test_a_link_in_the_place_of_a_record_in_the_trash(shelf: Shelf, two: tuple[Snapshot, Snapshot]) -> None:
+    """It is not followed, and the version does not count as forgotten long ago."""
+    with shelf.open().writing("forget") as writer:
+        writer.forget([two[0]])
+    shelf.open().audit("forget", model=MODEL.name, snapshot=two[0].id)
+    (trashed,) = shelf.open().trashed()
+    link(shelf.path("modelward", "trash", f"{two[0].id}.json"))
+    (found,) = shelf.open().trashed()
+    assert found.forgotten_at >= trashed.forgotten_at
+
+
 def test_a_record_in_the_trash(shelf: Shelf, two: tuple[Snapshot, Snapshot]) -> None:
     """It stays in the trash, from when its file was last written: nothing is dropped too soon."""
     with shelf.open().writing("forget") as writer:

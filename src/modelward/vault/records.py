@@ -4,7 +4,6 @@ import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from stat import S_ISREG
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from modelward.domain.errors import BadName, BadObject, BlobMissing, DamageError, ReadFailed, VaultUnreadable
@@ -88,7 +87,14 @@ class Records:
             ) from error
         if folder is self._layout.snapshots:
             return Remade(folder, name, why.what, snapshot)
-        return Remade(folder, name, why.what, Trashed(snapshot=snapshot, forgotten_at=_changed_at(folder, name)))
+        return Remade(folder, name, why.what, Trashed(snapshot=snapshot, forgotten_at=self._changed_at(folder, name)))
+
+    def _changed_at(self, folder: Folder, name: str) -> datetime:
+        """When the entry was last written: it was forgotten then, or earlier, so nothing is dropped too soon."""
+        found = folder.stat(name)
+        if found is None:
+            return self._vault.reading.clock.now()
+        return datetime.fromtimestamp(int(found.st_mtime), UTC)
 
     def _clues(self) -> Clues:
         live, trashed = _read(self._layout.snapshots, _live)[0], _read(self._layout.trash, _trashed)[0]
@@ -185,10 +191,3 @@ def _left(folder: Folder, name: str) -> bytes:
         return folder.read(name, SMALL)
     except DamageError:
         return b""
-
-
-def _changed_at(folder: Folder, name: str) -> datetime:
-    """When the file was last written: it was forgotten then, or earlier, so nothing is dropped too soon."""
-    found = folder.stat(name)
-    moment = found.st_mtime if found is not None and S_ISREG(found.st_mode) else 0
-    return datetime.fromtimestamp(int(moment), UTC)
