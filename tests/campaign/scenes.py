@@ -333,7 +333,8 @@ def _whole(play: Play, known: Known) -> None:
         assert subprocess.run(sums, cwd=play.vault, capture_output=True, check=False).returncode == 0
     assert not list(play.store.glob(".modelward/staging/*"))
     assert not list(play.state.glob("drill/*/*")), "a rehearsal was left lying about"
-    assert play.scene.words != ONCE or not list(play.state.glob("*-*-*")), "a guard left its leftovers"
+    left = [path for path in play.state.glob("*-*-*") if ".broken.db" not in path.name]  # of which _history has its say
+    assert play.scene.words != ONCE or not left, f"a guard left {left}"
 
 
 def _history(play: Play, known: Known) -> None:
