@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from modelward.domain.digest import Digest
+from modelward.domain.errors import RuntimeRefused
 from modelward.domain.finding import Orphan, Partial
 from modelward.domain.name import ModelName
 from modelward.domain.reading import Level
@@ -169,11 +170,17 @@ class Puller(IdleRuntime):
         """Bring the blobs that are not there."""
         assert not insecure
         assert name in {"llama3:latest", "mini:1b"}  # the other one where its manifest could not be read
+        try:
+            self._bring()
+        except OSError as error:
+            raise RuntimeRefused("the server could not write", thing=name, next_step="look at its log") from error
+        yield PullStep(status="success")
+
+    def _bring(self) -> None:
         for blob, data in self.blobs.items():
             path = self.store / "blobs" / f"sha256-{blob.hex}"
             if not path.exists():
                 path.write_bytes(data)
-        yield PullStep(status="success")
 
 
 def sound(place: Place) -> bool:

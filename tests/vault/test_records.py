@@ -134,7 +134,9 @@ def test_the_index_is_not_needed_where_the_name_is_known(
 
 def test_the_audit_log_knows_the_model_too(shelf: Shelf, two: tuple[Snapshot, Snapshot]) -> None:
     """It names the version beside its model: that is enough where record and index say nothing."""
-    shelf.open().audit("backup", model=MODEL.name, snapshot=two[0].id)
+    for snapshot in reversed(two):
+        shelf.open().audit("backup", model=snapshot.model, snapshot=snapshot.id)
+    shelf.open().audit("verify")
     shelf.path("index.json").unlink()
     record_of(shelf, two[0]).write_bytes(b"")
     assert shelf.open().snapshots()[1].model == MODEL.name
