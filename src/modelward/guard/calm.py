@@ -1,5 +1,6 @@
 """Be a quiet neighbour: the idle class of the kernel's I/O scheduler for scrubs, and memory given back after work."""
 
+import gc
 import sys
 from contextlib import suppress
 
@@ -37,6 +38,16 @@ def large_apart() -> bool:
     long come to lie between them, and the heap grows for hours.
     """
     return _malloc("mallopt", _M_MMAP_THRESHOLD, _LARGE)
+
+
+def set_apart() -> None:
+    """Let Python's collector leave alone what is there now and lives as long as the process.
+
+    It looks through the old things only once the new ones among them are a quarter: without what the program itself
+    is made of that is soon, and quick. Else circles wait for it by the megabyte.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def give_back() -> bool:

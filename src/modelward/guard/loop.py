@@ -9,7 +9,7 @@ from modelward.domain.schedule import Task, next_run
 from modelward.domain.standing import JobState, JobView
 from modelward.domain.timetable import Timetable
 from modelward.guard import tasks, work
-from modelward.guard.calm import few_arenas, give_back, large_apart
+from modelward.guard.calm import few_arenas, give_back, large_apart, set_apart
 from modelward.guard.heart import Heart
 from modelward.guard.jobs import Job, Run
 from modelward.guard.lane import Lane
@@ -85,6 +85,7 @@ class Guard:
         """Guard until ``stop``; then end what runs at its next chunk, within ten seconds."""
         few_arenas()
         large_apart()
+        set_apart()
         interrupted = self._heart.journal.interrupt_jobs(self._heart.clock.now())
         self._heart.log.say("guard_started", version=self._heart.version, interrupted=interrupted)
         for lane in (self.looking, self.working, self.asking):
