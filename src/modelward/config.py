@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from modelward.domain import setting_text as read
+from modelward.domain.codec import learned
 from modelward.domain.errors import BadName, BadSetting
 from modelward.domain.name import ModelName
 from modelward.domain.units import parse_bytes, parse_duration
@@ -341,7 +342,7 @@ def resolve(flags: Mapping[str, str], environ: Mapping[str, str], *, platform: s
     if not found["log_folder"][0]:
         found["log_folder"] = (str(Path(found["state"][0]) / "logs"), "default")
     parsed = {name: _parse(_BY_NAME[name], *given) for name, given in found.items()}
-    settings = msgspec.convert(parsed, Settings, dec_hook=_keep)
+    settings = msgspec.convert(parsed, learned(Settings), dec_hook=_keep)
     origins = tuple(
         Origin(
             name=setting.name,

@@ -1,7 +1,11 @@
 """The one JSON form: every value of the domain leads back from it, and garbage is refused."""
 
 import json
+import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import get_args
 
 import msgspec
@@ -9,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelward.domain import codec
 from modelward.domain import finding as f
 from modelward.domain.chunks import Span
 from modelward.domain.codec import decode, encode, pretty
@@ -259,3 +264,65 @@ def test_times_of_another_zone_are_the_same_moment() -> None:
     """A record that was written elsewhere is read as the moment that it names."""
     read = decode(replaced(created_at="2026-01-05T14:00:00+02:00"), Snapshot)
     assert read.created_at == datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+
+
+# In a process of its own, for the fault that is looked for ends it. Types are new in every round, as at a start.
+RACE = """
+import sys, threading
+import msgspec
+from modelward.domain.codec import decode
+
+sys.setswitchinterval(1e-6)
+A_TEXT = b'{"a":1,"b":"x","c":3}'
+B_TEXT = b'{"x":' + A_TEXT + b',"y":[' + A_TEXT + b'],"z":{"k":' + A_TEXT + b"}}"
+
+def fresh():
+    class A(msgspec.Struct):
+        a: int
+        b: str
+        c: int
+        d: str | None = None
+
+    class B(msgspec.Struct):
+        x: A
+        y: tuple[A, ...]
+        z: dict[str, A]
+        w: A | None = None
+
+    return B
+
+def read(kind, barrier):
+    barrier.wait()
+    assert decode(B_TEXT, kind).z["k"].c == 3
+
+for _ in range(1_000):
+    kind, barrier = fresh(), threading.Barrier(3)
+    threads = [threading.Thread(target=read, args=(kind, barrier)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+print("all read")
+"""
+
+
+def test_threads_that_read_a_type_for_the_first_time_at_once() -> None:
+    """Without the lock msgspec 0.22.0 ends the process by a segmentation fault within some hundred rounds."""
+    done = subprocess.run([sys.executable, "-c", RACE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "all read"), done.stderr[-2000:]
+
+
+def test_nobody_reads_into_a_type_that_is_not_learned() -> None:
+    """Every call of msgspec that reads into a type of ours asks for it by ``learned``."""
+    source = Path(codec.__file__).parents[1]
+    calls = re.compile(r"msgspec\.(?:json\.decode\([^\n]*type=|convert\([^,\n]+, |json\.Decoder\()([\w.\[\], ]+)\(?")
+    plain = {"tuple[str, ...]", "kind"}
+    found = {
+        (path.name, match[1].strip())
+        for path in source.rglob("*.py")
+        if "testing" not in path.parts
+        for match in calls.finditer(path.read_text(encoding="utf-8"))
+    }
+    assert {name for name, kind in found if kind == "learned"} >= {"reading.py", "answers.py", "wrapper.py", "codec.py"}
+    assert {(name, kind) for name, kind in found if kind != "learned" and kind not in plain} == set()
+    assert {name for name, kind in found if kind == "kind"} == {"codec.py"}, "the one that learns"

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from modelward.api.problem import BadRequest, Unfit, WrongMediaType
+from modelward.domain.codec import learned
 from modelward.domain.digest import Digest
 from modelward.domain.errors import ModelwardError
 from modelward.domain.name import ModelName
@@ -46,7 +47,7 @@ def body_of(raw: bytes, headers: Mapping[str, str], kind: type[msgspec.Struct] |
 
 def _convert(given: object, kind: type[msgspec.Struct], *, strict: bool) -> Any:  # noqa: ANN401 - as above
     try:
-        return msgspec.convert(given, kind, strict=strict, dec_hook=_from_text)
+        return msgspec.convert(given, learned(kind), strict=strict, dec_hook=_from_text)
     except (msgspec.ValidationError, RecursionError, OverflowError) as error:
         raise Unfit(str(error)[:300], next_step="see /api/v1/openapi.json for the fields") from error
 

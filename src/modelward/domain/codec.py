@@ -1,5 +1,6 @@
 """One JSON form for all our values: digests and names as text, spans as [offset, length]."""
 
+from threading import Lock
 from typing import Any, TypeVar
 
 import msgspec
@@ -30,12 +31,27 @@ def _from_text(kind: type[Any], value: object) -> object:
 _ENCODER = msgspec.json.Encoder(enc_hook=as_text)
 
 
+_LEARNING = Lock()
+_LEARNED: set[object] = set()
 _DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
+
+
+def learned(kind: type[T]) -> type[T]:
+    """The type itself, once msgspec knows all of it: what reads into a type asks for it here.
+
+    msgspec (seen with 0.22.0) shows a type to other threads while it learns it, and one that uses it then ends the
+    process with a segmentation fault. So one thread learns at a time, and nobody uses what is not learned.
+    """
+    if kind not in _LEARNED:
+        with _LEARNING:
+            msgspec.json.Decoder(kind)
+            _LEARNED.add(kind)
+    return kind
 
 
 def _decoder(kind: type) -> msgspec.json.Decoder[Any]:
     if kind not in _DECODERS:
-        _DECODERS[kind] = msgspec.json.Decoder(kind, dec_hook=_from_text, strict=True)
+        _DECODERS[kind] = msgspec.json.Decoder(learned(kind), dec_hook=_from_text, strict=True)
     return _DECODERS[kind]
 
 

@@ -7,6 +7,7 @@ from hashlib import sha256
 import msgspec
 
 from modelward.domain.chunks import CHUNK_LIST_TYPE
+from modelward.domain.codec import learned
 from modelward.domain.digest import Digest
 from modelward.domain.errors import BadDigest, BadObject
 from modelward.domain.manifest import DOCKER_MANIFEST, Manifest
@@ -61,7 +62,7 @@ def wrap(manifest: Manifest, chunk_lists: Mapping[Digest, Object]) -> bytes:
 def unwrap(raw: bytes) -> Wrapper:
     """Read a wrapper back; raises BadObject when it is not one of ours."""
     try:
-        document = msgspec.json.decode(raw, type=_RawWrapper)
+        document = msgspec.json.decode(raw, type=learned(_RawWrapper))
         return _wrapper(document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadDigest) as error:
         raise BadObject(f"not a wrapper manifest ({error})") from error

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from modelward.domain.codec import learned
 from modelward.domain.evidence import DiskHealth, KernelEvidence, KernelLine, Sign
 from modelward.domain.words import printable
 from modelward.ports import Clock
@@ -322,7 +323,7 @@ def _smart(host: Host, clock: Clock, drives: Sequence[str], notes: list[str]) ->
 def health_of(device: str, output: bytes) -> DiskHealth | None:
     """What smartctl's JSON says; None where it says nothing of the disk's health."""
     try:
-        smart = msgspec.json.decode(output, type=_Smart)
+        smart = msgspec.json.decode(output, type=learned(_Smart))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     counters = {_COUNTERS[a.id]: a.raw.value for a in smart.ata_smart_attributes.table if a.id in _COUNTERS}

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from modelward.child import ask
+from modelward.domain.codec import learned
 from modelward.domain.errors import BadSetting, DeliveryFailed, MissingExtra
 from modelward.domain.telemetry import Parcel, Sent
 from modelward.notify.web import SecretAddress
@@ -33,7 +34,7 @@ class OtlpCollector:
         """Let a child deliver it within so many seconds; raises DeliveryFailed where that comes to nothing."""
         job = {"endpoint": self._endpoint, "headers": self._headers, "proxies": self._proxies, "parcel": parcel}
         try:
-            return msgspec.json.decode(self._run(msgspec.json.encode(job), seconds), type=Sent)
+            return msgspec.json.decode(self._run(msgspec.json.encode(job), seconds), type=learned(Sent))
         except msgspec.DecodeError:
             raise _failed("the process that sends it failed") from None
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from modelward.domain.codec import learned
 from modelward.domain.errors import DeliveryFailed
 from modelward.domain.telemetry import Bars, Family, Parcel, Sent, Span, Value
 from modelward.notify.web import SecretAddress
@@ -33,7 +34,7 @@ def main() -> None:
     """Read the job, send it, say what came of it."""
     out = os.dup(1)
     os.dup2(2, 1)  # what a library prints is no answer of ours
-    job = msgspec.json.decode(sys.stdin.buffer.read(LONGEST), type=Job)
+    job = msgspec.json.decode(sys.stdin.buffer.read(LONGEST), type=learned(Job))
     os.write(out, msgspec.json.encode(deliver(job)))
 
 

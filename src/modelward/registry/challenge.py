@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from modelward.domain.codec import learned
 from modelward.domain.errors import RegistryRefused
 from modelward.registry.address import Address, Origin, parse
 
@@ -44,7 +45,7 @@ def where(challenge: str, registry: Origin) -> Address:
 def read(data: bytes, registry: Origin) -> Token:
     """The token in the answer; raises RegistryRefused."""
     try:
-        found = msgspec.json.decode(data, type=_Token)
+        found = msgspec.json.decode(data, type=learned(_Token))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _refused(registry, f"its login answered with something else ({error})") from error
     text = found.token or found.access_token

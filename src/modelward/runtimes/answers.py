@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
+from modelward.domain.codec import learned
 from modelward.domain.errors import BadName
 from modelward.domain.name import ModelName
 
@@ -97,7 +98,7 @@ class _Refusal(msgspec.Struct, frozen=True):
 def read(data: bytes, kind: type[T]) -> T:
     """Decode an answer; raises NotOllama."""
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(data, type=learned(kind))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotOllama(f"an answer that is not Ollama's ({error})") from error
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from modelward.domain.chunks import ChunkList
+from modelward.domain.codec import learned
 from modelward.domain.digest import Digest
 from modelward.domain.errors import (
     BadDigest,
@@ -74,7 +75,7 @@ class _Layout:
 
     def _items(self) -> tuple[_Item, ...]:
         try:
-            items = msgspec.json.decode(self._root.read("index.json", _INDEX_LIMIT), type=_Index).manifests
+            items = msgspec.json.decode(self._root.read("index.json", _INDEX_LIMIT), type=learned(_Index)).manifests
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadObject(f"its index cannot be read ({error})", thing=f"{self._root.path}/index.json") from error
         if len(items) > _MOST:
