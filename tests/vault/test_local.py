@@ -1,6 +1,7 @@
 """What a vault gives is proved against the digest that named it, and reading changes nothing."""
 
 import errno
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -375,6 +376,24 @@ def test_reading_changes_nothing(shelf: Shelf, snapshot: Snapshot) -> None:
     ask_everything(shelf.open(), snapshot)
     assert fingerprint(shelf.root) == before
     assert changes(shelf.root) == changed
+
+
+def test_a_vault_that_is_let_go_leaves_nothing_open(shelf: Shelf, snapshot: Snapshot) -> None:
+    """At once, without Python's collector: a guard opens one for every job."""
+    gc.collect()
+    before = len(list(Path("/dev/fd").iterdir()))
+    gc.disable()
+    try:
+        vault = shelf.open()
+        ask_everything(vault, snapshot)
+        vault.damaged_records()
+        vault.audit("test")
+        with vault.writing("backup") as writer:
+            writer.make_newest(snapshot)
+        del vault, writer
+        assert len(list(Path("/dev/fd").iterdir())) == before
+    finally:
+        gc.enable()
 
 
 def ask_everything(vault: LocalVault, snapshot: Snapshot) -> None:

@@ -84,8 +84,9 @@ class LocalVault:
         """The folder and the mount that the vault lies on."""
         return identity_of(self.path, self.layout.root.fd)
 
-    @cached_property
+    @property
     def _records(self) -> Records:
+        """Made anew each time: kept here it would make a circle, and the folders stay open until that is found."""
         return Records(self)
 
     def snapshots(self) -> tuple[Snapshot, ...]:
