@@ -173,6 +173,18 @@ def test_a_link_in_the_place_of_a_record_in_the_trash(shelf: Shelf, two: tuple[S
     assert found.forgotten_at >= trashed.forgotten_at
 
 
+def test_a_rotted_record_in_the_trash_that_vanishes_meanwhile(
+    shelf: Shelf, two: tuple[Snapshot, Snapshot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts as forgotten just now."""
+    with shelf.open().writing("forget") as writer:
+        writer.forget([two[0]])
+    rewrite(shelf.path("modelward", "trash", f"{two[0].id}.json"), b"llama3", b"llama2")
+    vault = shelf.open()
+    monkeypatch.setattr(vault.layout.trash, "stat", lambda _: None)
+    assert [found.forgotten_at for found in vault.trashed()] == [shelf.clock.now()]
+
+
 def test_a_record_in_the_trash(shelf: Shelf, two: tuple[Snapshot, Snapshot]) -> None:
     """It stays in the trash, from when its file was last written: nothing is dropped too soon."""
     with shelf.open().writing("forget") as writer:
