@@ -612,6 +612,22 @@ def test_a_small_file_is_read_up_to_its_limit(two: Two) -> None:
         two.target.read("record", len(NEW) - 1)
 
 
+@pytest.mark.parametrize("what", ["nothing", "too large", "a link", "a folder"])
+def test_what_cannot_be_read_is_nothing_where_that_will_do(two: Two, what: str) -> None:
+    """For what is made anew anyway; a file that can be read is given whole."""
+    path = two.path("record")
+    match what:
+        case "too large":
+            path.write_bytes(NEW + b"x")
+        case "a link":
+            path.symlink_to("/etc/hostname")
+        case "a folder":
+            path.mkdir()
+    assert two.target.read_if_any("record", len(NEW)) == b""
+    two.path("sound").write_bytes(NEW)
+    assert two.target.read_if_any("sound", len(NEW)) == NEW
+
+
 def test_what_is_missing_has_no_stat_and_cannot_be_opened(two: Two) -> None:
     """None from the one, BlobMissing from the others."""
     assert two.target.stat("weights") is None

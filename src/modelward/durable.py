@@ -22,6 +22,7 @@ from typing import NoReturn, Self
 from modelward.domain.chunks import CHUNK
 from modelward.domain.errors import (
     BlobMissing,
+    DamageError,
     DiskFull,
     Locked,
     ModelwardError,
@@ -136,6 +137,13 @@ class Folder:
         if len(data) > limit:
             raise ReadFailed(f"more than {limit:,} bytes", thing=f"{self.path}/{name}", next_step=_MOVE)
         return data
+
+    def read_if_any(self, name: str, limit: int) -> bytes:
+        """As ``read``; nothing where there is nothing, or where it cannot be read."""
+        try:
+            return self.read(name, limit)
+        except DamageError:
+            return b""
 
     def sync(self) -> None:
         """fsync the folder, so that names made or removed in it last."""

@@ -149,7 +149,7 @@ def _records(data: bytes) -> None:
 def _damaged_record(data: bytes) -> None:
     """What is left of a record, and an index of any bytes; nothing has this id, so that all is tried."""
     nobody = "20260105T120000Z-000000000000"
-    clues = Clues(others=(), kept={}, index=data, objects=(Digest("a" * 64),), owner=Owner(0, 0, 0))
+    clues = Clues(others=(), kept={}, listed=index.listed(data), objects=(Digest("a" * 64),), owner=Owner(0, 0, 0))
     assert origin(nobody, data[:2000], clues) is None
 
 

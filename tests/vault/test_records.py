@@ -21,6 +21,7 @@ from modelward.domain.name import ModelName
 from modelward.domain.snapshot import Snapshot, snapshot_id
 from modelward.domain.store import Owner
 from modelward.testing import corrupt
+from modelward.vault.index import listed
 from modelward.vault.remade import Clues, created_at, origin
 from modelward.vault.sealed import sealed
 from tests.models import add_model, make_model
@@ -288,7 +289,7 @@ def test_the_right_pair_is_found_among_many(
     model, wrapper = data.draw(st.sampled_from(models)), data.draw(st.sampled_from(objects))
     identity = snapshot_id(BEGIN, model, wrapper)
     left = pretty({"model": str(model)}).encode()
-    clues = Clues(others=(), kept={}, index=b"", objects=objects, owner=Owner(0, 0, 0))
+    clues = Clues(others=(), kept={}, listed={}, objects=objects, owner=Owner(0, 0, 0))
     assert origin(identity, left, clues) == (model, wrapper)
     without = replace(clues, objects=[one for one in objects if one != wrapper])
     assert origin(identity, left, without) is None
@@ -297,7 +298,7 @@ def test_the_right_pair_is_found_among_many(
 @pytest.mark.parametrize("name", ["", "bad", "2026-01-01", "20261399T000000Z-0", "20260105T120000Z"])
 def test_what_is_no_id(name: str) -> None:
     """No version has it."""
-    clues = Clues(others=(), kept={}, index=b"", objects=(Digest("0" * 64),), owner=Owner(0, 0, 0))
+    clues = Clues(others=(), kept={}, listed={}, objects=(Digest("0" * 64),), owner=Owner(0, 0, 0))
     assert origin(name, b'"model": "llama3"', clues) is None
 
 
@@ -311,5 +312,5 @@ def test_an_id_tells_when() -> None:
 def test_no_index_makes_it_fail(rng: random.Random) -> None:
     """Whatever stands in it."""
     index = rng.randbytes(rng.randint(0, 200))
-    clues = Clues(others=(), kept={}, index=index, objects=(), owner=Owner(0, 0, 0))
+    clues = Clues(others=(), kept={}, listed=listed(index), objects=(), owner=Owner(0, 0, 0))
     assert origin(snapshot_id(BEGIN, MODEL.name, Digest("0" * 64)), b"", clues) is None

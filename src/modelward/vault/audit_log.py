@@ -11,8 +11,8 @@ from modelward.domain.errors import BadObject, BlobMissing, DamageError, DiskFul
 from modelward.durable import Folder, Staged, append, cut, locked
 from modelward.ports import Clock
 from modelward.vault.audit import Head, entry, faults, last, read_entry
-from modelward.vault.layout import AUDIT, AUDIT_HEAD, AUDIT_LOCK, SMALL
-from modelward.vault.sealed import sealed, unsealed
+from modelward.vault.layout import AUDIT, AUDIT_HEAD, AUDIT_LOCK
+from modelward.vault.sealed import SMALL, sealed, unsealed
 
 _WAIT = 10.0
 _TAIL = 1 << 16

@@ -1,6 +1,6 @@
 """What is derived from a vault's records: the OCI index, and the checksum file that ``sha256sum -c`` reads."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 
@@ -66,12 +66,14 @@ def build(snapshots: Sequence[Snapshot], sizes: Mapping[Digest, int], sums: byte
     return head + mark + _seal(head + mark + rest, snapshots, sums) + rest[64:]
 
 
-def listed(index: bytes) -> Iterator[tuple[str, Digest]]:
-    """Each reference in an index and the wrapper that it names, as far as they can be read. Nobody vouches for them."""
+def listed(index: bytes) -> dict[str, Digest]:
+    """Each reference in an index, with the wrapper that it names, as far as they can be read. Nobody vouches for it."""
+    found: dict[str, Digest] = {}
     with suppress(BadObject):
         for entry in decode(index, _Index).manifests:
             with suppress(BadDigest):
-                yield entry.annotations.get(_REF, ""), Digest.parse(entry.digest)
+                found[entry.annotations.get(_REF, "")] = Digest.parse(entry.digest)
+    return found
 
 
 def _descriptor(snapshot: Snapshot, ref: str, sizes: Mapping[Digest, int]) -> _Descriptor:

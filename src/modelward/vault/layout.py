@@ -9,7 +9,7 @@ from modelward.domain.codec import encode
 from modelward.domain.errors import BadObject, BlobMissing, DamageError, VaultMissing, VaultNewer, VaultUnreadable
 from modelward.domain.snapshot import FORMAT_VERSION, VaultInfo
 from modelward.durable import Folder, put_small
-from modelward.vault.sealed import keep_twice, read_twice
+from modelward.vault.sealed import SMALL, keep_twice, read_twice
 
 OCI_LAYOUT, OCI_LAYOUT_TEXT = "oci-layout", b'{"imageLayoutVersion":"1.0.0"}'
 INFO = "vault.json"
@@ -20,7 +20,6 @@ AUDIT_HEAD = "audit-head.json"
 AUDIT_LOCK = "audit.lock"
 MANIFESTS = "manifests"
 RECEIPTS = "receipts"
-SMALL = 16 << 20
 _OURS = {OCI_LAYOUT, "index.json", "model_checksums.sha256", "blobs", "modelward"}
 _BLANK = VaultInfo(id="0" * 32, format=FORMAT_VERSION, chunk_size=CHUNK)
 _MAKE = "make one with: modelward backup"
@@ -40,11 +39,7 @@ class Layout:
 
     def mark(self) -> None:
         """Say that the folder is an OCI layout, unless it says so already."""
-        try:
-            said = self.root.read(OCI_LAYOUT, SMALL)
-        except (BlobMissing, DamageError):
-            said = b""
-        if said != OCI_LAYOUT_TEXT:
+        if self.root.read_if_any(OCI_LAYOUT, SMALL) != OCI_LAYOUT_TEXT:
             put_small(self.staging, self.root, OCI_LAYOUT, OCI_LAYOUT_TEXT, mode=0o600)
 
     def _made(self, name: str) -> Folder:

@@ -39,9 +39,9 @@ from modelward.ports import Ledgers
 from modelward.scan import Reading, id_of
 from modelward.vault.audit_log import AuditLog
 from modelward.vault.kept_manifests import KeptManifests
-from modelward.vault.layout import PROTECTION, RECEIPTS, SMALL, Layout
+from modelward.vault.layout import PROTECTION, RECEIPTS, Layout
 from modelward.vault.records import Records, Remade
-from modelward.vault.sealed import copy_of, read_twice, unsealed
+from modelward.vault.sealed import SMALL, copy_of, read_twice, unsealed
 from modelward.vault.writer import LocalVaultWriter, VaultLimits, store_key
 
 KEY = "vault"

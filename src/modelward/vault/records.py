@@ -12,9 +12,8 @@ from modelward.domain.snapshot import Snapshot, Trashed, newest_first, snapshot_
 from modelward.domain.store import Owner
 from modelward.durable import Folder
 from modelward.vault import index
-from modelward.vault.layout import SMALL
 from modelward.vault.remade import Clues, origin, record
-from modelward.vault.sealed import unsealed
+from modelward.vault.sealed import SMALL, unsealed
 
 if TYPE_CHECKING:
     from modelward.vault.local import LocalVault
@@ -74,7 +73,7 @@ class Records:
 
     def _one(self, folder: Folder, name: str, why: DamageError, clues: Clues) -> Remade:
         identity = name.removesuffix(".json")
-        found = origin(identity, _left(folder, name), clues) if identity != name else None
+        found = origin(identity, folder.read_if_any(name, SMALL), clues) if identity != name else None
         try:
             if found is None:
                 raise BadObject("nothing tells which version it was")
@@ -102,7 +101,7 @@ class Records:
         return Clues(
             others=newest_first((*live, *(item.snapshot for item in trashed))),
             kept=self._vault.kept_manifests(),
-            index=self._index(),
+            listed=index.listed(self._layout.root.read_if_any(index.NAME, index.LIMIT)),
             objects=tuple(self._vault.objects()),
             owner=Owner(top.st_uid, top.st_gid, 0o644) if top is not None else Owner(0, 0, 0o644),
             logged=self._logged,
@@ -113,12 +112,6 @@ class Records:
             if entry.keys.get("snapshot") == identity:
                 with suppress(BadName):
                     yield ModelName.parse(entry.model)
-
-    def _index(self) -> bytes:
-        try:
-            return self._layout.root.read(index.NAME, index.LIMIT)
-        except DamageError:
-            return b""
 
 
 def place_of(folder: Folder) -> str:
@@ -184,10 +177,3 @@ def _own_words(folder: Folder, name: str, snapshot: Snapshot) -> Snapshot:
             next_step=f"rename that file to {own}.json",
         )
     raise BadObject("its name is not that of the version it describes")
-
-
-def _left(folder: Folder, name: str) -> bytes:
-    try:
-        return folder.read(name, SMALL)
-    except DamageError:
-        return b""

@@ -13,7 +13,6 @@ from modelward.domain.name import ModelName
 from modelward.domain.snapshot import KeptManifest, Snapshot, snapshot_id
 from modelward.domain.store import Owner
 from modelward.domain.wrapper import Wrapper
-from modelward.vault import index
 
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,512})"')
 _DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
@@ -21,7 +20,7 @@ _DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
 
 @dataclass(frozen=True)
 class Clues:
-    """What is left to learn from: sound records, kept manifests, the index's bytes, and the objects' names.
+    """What is left to learn from: sound records, kept manifests, the index, and the objects' names.
 
     ``logged`` gives the models that the audit log names beside an id; ``owner`` is who a model's manifest is given
     back to where nothing else tells.
@@ -29,7 +28,7 @@ class Clues:
 
     others: Sequence[Snapshot]
     kept: Mapping[ModelName, KeptManifest]
-    index: bytes
+    listed: Mapping[str, Digest]
     objects: Sequence[Digest]
     owner: Owner
     logged: Callable[[str], Iterable[ModelName]] = lambda _: ()
@@ -80,7 +79,7 @@ def _owner(model: ModelName, clues: Clues) -> Owner:
 
 def _listed(identity: str, clues: Clues) -> Iterator[tuple[ModelName, Digest]]:
     """What the index says of it."""
-    for reference, wrapper in index.listed(clues.index):
+    for reference, wrapper in clues.listed.items():
         name, _, its = reference.rpartition("@")
         if its == identity:
             yield from ((model, wrapper) for model in _names([name]))
@@ -97,7 +96,7 @@ def _models(identity: str, left: bytes, clues: Clues) -> Iterator[ModelName]:
     yield from _names(name.decode(errors="replace") for name in said)
     yield from dict.fromkeys(other.model for other in clues.others)
     yield from clues.kept
-    yield from _names(reference.partition("@")[0] for reference, _ in index.listed(clues.index))
+    yield from _names(reference.partition("@")[0] for reference in clues.listed)
     yield from clues.logged(identity)
     yield from _names(near for name in said for near in _one_bit_off(name))
 

@@ -11,7 +11,7 @@ from modelward.domain.errors import BadObject, DamageError
 from modelward.durable import Folder, put_small
 
 T = TypeVar("T", bound=msgspec.Struct)
-_LIMIT = 16 << 20
+SMALL = 16 << 20  # bytes; no small file of the vault is larger
 _MARK, _END = b',\n  "seal": "', b"\n}"
 
 
@@ -49,7 +49,7 @@ def keep_twice(staging: Folder, folder: Folder, name: str, value: msgspec.Struct
     """Put the value into a file and its copy, where it does not stand there to the last byte already."""
     data = sealed(value)
     for place in (copy_of(name), name):
-        if _bytes(folder, place) != data:
+        if folder.read_if_any(place, SMALL) != data:
             put_small(staging, folder, place, data)
 
 
@@ -62,15 +62,8 @@ def read_twice(folder: Folder, name: str, kind: type[T]) -> T:
 
     """
     try:
-        return unsealed(folder.read(name, _LIMIT), kind)
+        return unsealed(folder.read(name, SMALL), kind)
     except DamageError:
         with suppress(DamageError):
-            return unsealed(folder.read(copy_of(name), _LIMIT), kind)
+            return unsealed(folder.read(copy_of(name), SMALL), kind)
         raise
-
-
-def _bytes(folder: Folder, name: str) -> bytes:
-    try:
-        return folder.read(name, _LIMIT)
-    except DamageError:
-        return b""

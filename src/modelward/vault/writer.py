@@ -92,10 +92,11 @@ class LocalVaultWriter:
     def _leave(self) -> None:
         self._layout.mark()
         self._keep_copies()
-        snapshots, sums = self._vault.snapshots(), self._read(index.CHECKSUMS)
+        snapshots, sums = self._vault.snapshots(), self._layout.root.read_if_any(index.CHECKSUMS, index.LIMIT)
+        old = self._layout.root.read_if_any(index.NAME, index.LIMIT)
         # By what lies there, not by what this session did: another may have been cut off between blobs and index.
         listed = sums == index.checksums(self._vault.objects())
-        if not self._without_index and not (listed and index.fits(self._read(index.NAME), snapshots, sums)):
+        if not self._without_index and not (listed and index.fits(old, snapshots, sums)):
             self._write_index(snapshots)
 
     def _keep_copies(self) -> None:
@@ -105,12 +106,6 @@ class LocalVaultWriter:
             keep_twice(staging, own, INFO, self._vault.info)
             if own.stat(PROTECTION) is not None or own.stat(copy_of(PROTECTION)) is not None:
                 keep_twice(staging, own, PROTECTION, self._vault.protected())
-
-    def _read(self, name: str) -> bytes:
-        try:
-            return self._layout.root.read(name, index.LIMIT)
-        except (BlobMissing, DamageError):
-            return b""
 
     def _write_index(self, snapshots: Sequence[Snapshot], without: Sequence[Digest] = ()) -> None:
         gone = frozenset(without)
