@@ -27,6 +27,7 @@ from modelward.domain.source import LocalFile, Wanted
 from modelward.domain.store import BlobStat, Inventory, Owner, Space, StoreIdentity
 from modelward.domain.telemetry import Parcel, Sent
 from modelward.domain.verdict import Report
+from modelward.domain.wrapper import Wrapper
 
 R = TypeVar("R", bound=AnyRow)
 D = TypeVar("D")
@@ -253,6 +254,9 @@ class Vault(Protocol):
 
     def content(self, snapshot: Snapshot) -> SnapshotContent:
         """Wrapper and manifest, proved against the record's digests; raises HashMismatch or BlobMissing."""
+
+    def wrapper(self, digest: Digest) -> Wrapper:
+        """What a wrapper names, proved by its digest; raises HashMismatch, BlobMissing or BadObject."""
 
     def chunk_list(self, blob: Digest) -> ChunkList | None:
         """The blob's chunk list, proved; None when there is none or it is damaged."""

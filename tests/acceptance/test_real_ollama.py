@@ -74,3 +74,35 @@ def test_the_servers_start_up_prune_leaves_ours_alone(stage: Stage) -> None:
     with running_ollama(stage.store, stage.base / "second", env={"OLLAMA_NOPRUNE": ""}) as pruning:
         assert fingerprint(stage.store) == kept
         assert pruning.generate("llama3") == stage.answer
+
+
+def test_manifests_that_the_server_wrote_are_written_anew(stage: Stage) -> None:
+    """Of older versions that nobody else has: one from a file, one from another model, and a copy of that."""
+    _create(stage, "own", "FROM llama3\nSYSTEM one\n")
+    assert stage.server.run("cp", "own", "another").returncode == 0
+    assert stage.modelward("backup")[0] == 0
+    older = {path: path.read_bytes() for path in _manifests_kept(stage)}
+    assert {json.loads(raw)["layers"][0].get("from", "")[:6] for raw in older.values()} >= {"llama3"}
+    for name in ("own", "another", "llama3"):
+        _create(stage, name, f"FROM {stage.base / 'tiny.gguf'}\nSYSTEM two\n")
+    assert stage.modelward("backup")[0] == 0
+    for path in older:
+        path.unlink()
+    code, printed = stage.modelward("verify", "--vault-copy")
+    assert (code, printed.count("DAMAGED, repairable")) == (1, 3)
+    assert stage.modelward("repair", "--vault-copy")[0] == 0
+    assert {path: path.read_bytes() for path in older} == older
+    assert stage.modelward("rollback", "own")[0] == 0
+    assert stage.server.generate("own")
+
+
+def _create(stage: Stage, name: str, modelfile: str) -> None:
+    path = stage.base / "Another"
+    path.write_text(modelfile)
+    assert stage.server.run("create", name, "-f", str(path)).returncode == 0
+
+
+def _manifests_kept(stage: Stage) -> set[Path]:
+    """Where the vault's copies of the manifests of all versions lie."""
+    records = [json.loads(path.read_bytes()) for path in (stage.vault / "modelward/snapshots").iterdir()]
+    return {stage.vault / "blobs" / record["manifest"].replace(":", "/") for record in records}

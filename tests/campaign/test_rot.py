@@ -78,6 +78,19 @@ def manifest_in_store(world: World, rng: random.Random) -> Outcome:
     return Outcome(world.class_of(path), damage.kind)
 
 
+def manifest_in_both(world: World, rng: random.Random) -> Outcome:
+    """A manifest is lost in the store and damaged in the vault: written anew from its wrapper, then served again."""
+    path = rng.choice(world.manifests)
+    damage = corrupt.random_damage(world.place.vault / "blobs" / "sha256" / sha256(path), rng)
+    path.unlink()
+    (verdict,) = [found for found in verify_vault(world.place.site(), (), Level.FULL).models if not found.healthy]
+    assert verdict.recoverable, damage
+    assert repair_vault(world.place.site(), ()).exit_code == 0, damage
+    assert repair(world.place.site(), ()).exit_code == 0, damage
+    assert not world.differing(), damage
+    return Outcome("a manifest of store and vault", damage.kind)
+
+
 def same_words(now: bytes, before: bytes) -> bool:
     """Whether two manifests name the same blobs."""
     try:
@@ -227,6 +240,7 @@ KINDS: tuple[tuple[Callable[[World, random.Random], Outcome], int], ...] = (
     (blob_in_store, 30),
     (manifest_in_store, 10),
     (object_in_vault, 25),
+    (manifest_in_both, 3),
     (swapped, 10),
     (in_both, 8),
     (without_source, 10),

@@ -307,6 +307,24 @@ def test_damaged_contents_are_never_given(ground: Ground, part: str) -> None:
     assert ground.open().snapshots() == (snapshot,)
 
 
+def test_a_wrapper_tells_all_by_itself(ground: Ground) -> None:
+    """What it names can be known without the manifest; it is proved like every small object."""
+    (snapshot,) = store(ground, MODEL)
+    whole = ground.open().content(snapshot).wrapper
+    ground.lose(snapshot.manifest)
+    wrapper = ground.open().wrapper(snapshot.wrapper)
+    assert wrapper == whole
+    assert {item.digest for item in wrapper.objects} | {snapshot.wrapper} == {
+        *ground.open().objects(),
+        snapshot.manifest,
+    }
+    ground.put(snapshot.wrapper, bytes_of(ground.open(), snapshot.wrapper)[:-1])
+    with pytest.raises(HashMismatch):
+        ground.open().wrapper(snapshot.wrapper)
+    with pytest.raises(BlobMissing):
+        ground.open().wrapper(digest_of(b"nobody stored it"))
+
+
 def test_a_damaged_chunk_list_is_none_and_is_made_anew(ground: Ground) -> None:
     """A wrong one would call good chunks bad."""
     (snapshot,) = store(ground, MODEL)

@@ -59,6 +59,7 @@ def test_what_is_wrapped_is_found_again(model: tuple[Manifest, dict[Digest, Obje
     assert unwrap(wrap(manifest, lists)) == Wrapper(
         manifest=Object(digest=manifest.digest, size=len(manifest.raw)),
         blobs=tuple(Object(digest=blob.digest, size=blob.size) for blob in manifest.blobs),
+        media_types=tuple(blob.media_type or "application/octet-stream" for blob in manifest.blobs),
         chunk_lists=lists,
     )
 

@@ -15,10 +15,12 @@ from modelward.domain.name import ModelName
 from modelward.domain.outcome import RepairReport
 from modelward.domain.plan import RemakeRecord
 from modelward.domain.reading import Level
+from modelward.domain.store import Owner
 from modelward.services.backup import backup
 from modelward.services.derive import Derived
 from modelward.services.repair_vault import repair_vault
 from modelward.services.retention import undelete
+from modelward.services.rollback import rollback
 from modelward.services.verify_vault import verify_vault
 from modelward.testing import FakeStore, MemoryRegistry, MemorySource, corrupt, fingerprint
 from tests.models import pattern
@@ -218,6 +220,68 @@ def manifest_paths(place: Place) -> tuple[Path, Path]:
     return place.vault / "blobs/sha256" / snapshot.manifest.hex, FakeStore(place.store).manifest_path("llama3")
 
 
+def lose_the_manifest(place: Place, how: str) -> tuple[Path, bytes]:
+    """An older version's manifest is lost in the vault, while its model is another one by now."""
+    kept, _ = manifest_paths(place)
+    raw = kept.read_bytes()
+    FakeStore(place.store).add_model("llama3", b"another one", newline=True)
+    backup(place.site(), ())
+    place.clock.advance(minutes=1)
+    kept.chmod(0o600)
+    SMALL_DAMAGE[how](kept)
+    return kept, raw
+
+
+SMALL_DAMAGE: dict[str, Callable[[Path], object]] = {
+    "flipped": lambda path: corrupt.flip_bit(path, 100, 3),
+    "empty": corrupt.empty,
+    "gone": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("how", SMALL_DAMAGE)
+def test_a_manifest_that_nobody_has_any_more_is_written_anew(place: Place, how: str) -> None:
+    """The wrapper names all that Ollama writes into one: said to be repairable, then proved, and served again."""
+    kept, raw = lose_the_manifest(place, how)
+    (verdict,) = verify_vault(place.site(), (), Level.FULL).models
+    assert (verdict.healthy, verdict.recoverable) == (False, True)
+    report = heal(place)
+    assert [(action.source, action.bytes_moved) for action in report.actions] == [("derived", len(raw))]
+    assert kept.read_bytes() == raw
+    rollback(place.site(), LLAMA)
+    assert FakeStore(place.store).manifest_path("llama3").read_bytes() == raw
+
+
+def test_a_manifest_in_a_form_of_its_own_is_not_made_up(tmp_path: Path) -> None:
+    """What no known program wrote stays lost; it is said, and the version's blobs are looked at all the same."""
+    place = Place(tmp_path)
+    store = FakeStore(place.store)
+    store.add_model("llama3", WEIGHTS)
+    path = store.manifest_path("llama3")
+    path.write_bytes(path.read_bytes().replace(b",", b" , "))
+    backup(place.site(), ())
+    kept, _ = lose_the_manifest(place, "flipped")
+    corrupt.flip_bit(copy_of(place), CHUNK, 1)
+    (verdict,) = verify_vault(place.site(), (), Level.FULL).models
+    assert (verdict.healthy, verdict.recoverable, len(verdict.findings)) == (False, False, 2)
+    report = repair_vault(place.site(), ())
+    assert report.exit_code == 3
+    assert [getattr(left.finding, "blob", None) for left in report.unhealed] == [Digest(kept.name)]
+    assert copy_of(place).read_bytes() == WEIGHTS
+
+
+def test_a_kept_manifest_is_a_source(place: Place) -> None:
+    """Vault and store lost it, and wrapper too: the newest manifest of each model lies there once more (G2)."""
+    kept, served = manifest_paths(place)
+    raw = served.read_bytes()
+    vault = place.site().the_vault()
+    vault.keep_manifests([(LLAMA, raw, Owner(0, 0, 0o644))])
+    for path in (kept, served, place.vault / "blobs/sha256" / vault.snapshots()[0].wrapper.hex):
+        path.unlink()
+    heal(place)
+    assert kept.read_bytes() == raw
+
+
 class Silent(MemoryRegistry):
     """A registry that does not answer."""
 
@@ -231,6 +295,8 @@ def test_a_manifest_that_vault_and_store_lost_comes_from_upstream(place: Place, 
     """The tag is asked for, and only the very bytes that the record names are taken (R2, R4)."""
     kept, served = manifest_paths(place)
     raw = served.read_bytes()
+    snapshot = place.site().the_vault().snapshots()[0]
+    (place.vault / "blobs/sha256" / snapshot.wrapper.hex).unlink()  # else it would be written anew from that
     kept.unlink()
     served.unlink()
     registry = {

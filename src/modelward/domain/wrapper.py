@@ -29,10 +29,14 @@ class Object(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wrapper(msgspec.Struct, frozen=True, kw_only=True):
-    """What a wrapper manifest names: the original manifest, the blobs, and the blobs' chunk lists."""
+    """What a wrapper manifest names: the original manifest, the blobs, and the blobs' chunk lists.
+
+    ``media_types`` says what each blob holds, in the order of ``blobs``.
+    """
 
     manifest: Object
     blobs: tuple[Object, ...]
+    media_types: tuple[str, ...]
     chunk_lists: dict[Digest, Object]
 
     @property
@@ -90,11 +94,16 @@ def _wrapper(document: _RawWrapper) -> Wrapper:
         raise BadObject("not a wrapper manifest of a model")
     first, *others = document.layers
     # The annotation is ours alone: a model's manifest may give any media type to its blobs.
-    blobs = tuple(_object(layer) for layer in others if DESCRIBES not in layer.annotations)
+    blobs = [layer for layer in others if DESCRIBES not in layer.annotations]
     lists = {
         Digest.parse(layer.annotations[DESCRIBES]): _object(layer) for layer in others if DESCRIBES in layer.annotations
     }
-    return Wrapper(manifest=_object(first), blobs=blobs, chunk_lists=lists)
+    return Wrapper(
+        manifest=_object(first),
+        blobs=tuple(_object(layer) for layer in blobs),
+        media_types=tuple(layer.media_type for layer in blobs),
+        chunk_lists=lists,
+    )
 
 
 def _object(layer: _RawLayer) -> Object:

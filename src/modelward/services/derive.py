@@ -1,7 +1,8 @@
-"""What of a vault can be made anew without any copy of it: chunk lists and wrappers follow from the models' bytes."""
+"""What of a vault can be made anew without a copy: chunk lists, wrappers and manifests follow from each other."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 
 from modelward.domain.chunks import CHUNK, ChunkList, Span
@@ -9,6 +10,8 @@ from modelward.domain.digest import Digest
 from modelward.domain.errors import DamageError, ModelwardError, SourceFailed, Unreachable
 from modelward.domain.interchange import WRAPPER_LIMIT
 from modelward.domain.manifest import MAX_BYTES, Manifest
+from modelward.domain.name import ModelName
+from modelward.domain.rewritten import rewrite
 from modelward.domain.snapshot import Snapshot
 from modelward.domain.source import LocalFile, Wanted
 from modelward.domain.wrapper import EMPTY_CONFIG, EMPTY_DIGEST, Object, unwrap, wrap
@@ -53,6 +56,35 @@ def derive(site: Site, snapshots: Iterable[Snapshot], lost: frozenset[Digest]) -
     return Derived(maker.made)
 
 
+def manifest_anew(vault: Vault, snapshot: Snapshot) -> Manifest | None:
+    """A manifest that the vault's objects lost: the one kept of its model (G2), or written anew from the wrapper."""
+    kept = vault.kept_manifests().get(snapshot.model)
+    if kept is not None and _digest(kept.manifest) == snapshot.manifest:
+        return Manifest.parse(kept.manifest)
+    try:
+        wrapper = vault.wrapper(snapshot.wrapper)
+        names = (known.model.short for known in vault.snapshots())
+        raw = rewrite(wrapper, _rest(vault, snapshot), names, snapshot.store)
+        return Manifest.parse(raw) if raw is not None else None
+    except ModelwardError:
+        return None
+
+
+def _rest(vault: Vault, snapshot: Snapshot) -> Iterator[bytes]:
+    """What is left of the manifest, unproved, and the other versions of its model."""
+    for digest in dict.fromkeys((snapshot.manifest, *_versions(vault, snapshot.model))):
+        with suppress(ModelwardError, OSError):
+            fd = vault.open_blob(digest)
+            try:
+                yield os.pread(fd, MAX_BYTES, 0)
+            finally:
+                os.close(fd)
+
+
+def _versions(vault: Vault, name: ModelName) -> Iterable[Digest]:
+    return (known.manifest for known in vault.snapshots() if known.model == name)
+
+
 class _Maker:
     def __init__(self, site: Site, lost: frozenset[Digest]) -> None:
         self._site, self._vault, self._lost = site, site.the_vault(), lost
@@ -87,7 +119,7 @@ class _Maker:
         try:
             return Manifest.parse(object_bytes(self._vault, snapshot.manifest, MAX_BYTES))
         except ModelwardError:
-            return self._from_upstream(snapshot)
+            return manifest_anew(self._vault, snapshot) or self._from_upstream(snapshot)
 
     def _from_upstream(self, snapshot: Snapshot) -> Manifest | None:
         if self._site.registry is None:

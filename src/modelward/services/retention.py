@@ -86,14 +86,14 @@ def _named(vault: Vault, trashed: Iterable[Trashed]) -> frozenset[Digest]:
     named: set[Digest] = set()
     for snapshot in (*vault.snapshots(), *(item.snapshot for item in trashed)):
         try:
-            content = vault.content(snapshot)
+            wrapper = vault.wrapper(snapshot.wrapper)
         except ModelwardError as error:
             raise VaultUnreadable(
                 f"nothing is pruned while a snapshot cannot be read: {error}",
                 thing=snapshot.id,
-                next_step=f"run: modelward backup {snapshot.model.short}, or modelward verify --vault-copy",
+                next_step="run: modelward repair --vault-copy",
             ) from error
-        named |= {snapshot.wrapper, *(item.digest for item in content.wrapper.objects)}
+        named |= {snapshot.wrapper, *(item.digest for item in wrapper.objects)}
     return frozenset(named)
 
 

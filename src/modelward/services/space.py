@@ -121,7 +121,7 @@ def _first_named(vault: Vault, snapshots: Iterable[Snapshot]) -> dict[Digest, da
     for snapshot in sorted(snapshots, key=lambda item: item.created_at):
         first.setdefault(snapshot.wrapper, snapshot.created_at)
         try:
-            objects = vault.content(snapshot).wrapper.objects
+            objects = vault.wrapper(snapshot.wrapper).objects
         except ModelwardError:
             continue
         for item in objects:

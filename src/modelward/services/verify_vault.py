@@ -12,6 +12,7 @@ from modelward.domain.store import BlobStat
 from modelward.domain.verdict import Report, Verdict, health
 from modelward.domain.wrapper import EMPTY_DIGEST, Object
 from modelward.ports import Vault
+from modelward.services.derive import manifest_anew
 from modelward.services.inspect import Inspection, Inspector, Shelf, whole_tasks
 from modelward.services.site import Site
 from modelward.services.verify import how_read, read
@@ -63,7 +64,7 @@ def _objects(vault: Vault, stats: Mapping[Digest, BlobStat], snapshot: Snapshot)
     """What the snapshot names, as far as its wrapper can be read; the wrapper itself first."""
     own = [_as_it_lies(stats, snapshot.wrapper)]
     try:
-        return own + list(vault.content(snapshot).wrapper.objects)
+        return own + list(vault.wrapper(snapshot.wrapper).objects)
     except ModelwardError:
         return [*own, _as_it_lies(stats, snapshot.manifest)]
 
@@ -98,7 +99,7 @@ def _verdicts(
     mine: dict[ModelName, dict[Digest, int]] = {}
     for snapshot, objects in named.items():
         mine.setdefault(snapshot.model, {}).update((item.digest, item.size) for item in objects)
-    served = _served(site)
+    served = _served(site) | _anew(site.the_vault(), named, inspection)
     for name, sizes in sorted(mine.items()):
         records = [finding for finding in rotted if finding.model == name]
         findings = (*records, *(finding for blob in sizes for finding in inspection.findings.get(blob, ())))
@@ -133,10 +134,16 @@ def _served(site: Site) -> frozenset[Digest]:
     return frozenset(blobs | derived)
 
 
+def _anew(vault: Vault, snapshots: Iterable[Snapshot], inspection: Inspection) -> frozenset[Digest]:
+    """The manifests that are damaged in the vault and can be made anew from the rest of it."""
+    bad = [snapshot for snapshot in snapshots if snapshot.manifest in inspection.findings]
+    return frozenset(snapshot.manifest for snapshot in bad if manifest_anew(vault, snapshot) is not None)
+
+
 def _chunk_lists(site: Site, snapshot: Snapshot, blobs: set[Digest]) -> set[Digest]:
     """The chunk lists of blobs that the store still proves."""
     try:
-        lists = site.the_vault().content(snapshot).wrapper.chunk_lists
+        lists = site.the_vault().wrapper(snapshot.wrapper).chunk_lists
     except ModelwardError:
         return set()
     return {item.digest for blob, item in lists.items() if blob in blobs}

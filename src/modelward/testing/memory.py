@@ -31,7 +31,7 @@ from modelward.domain.snapshot import (
     snapshot_id,
 )
 from modelward.domain.store import BlobStat, Owner, Space, StoreIdentity
-from modelward.domain.wrapper import EMPTY_CONFIG, Object, unwrap, wrap
+from modelward.domain.wrapper import EMPTY_CONFIG, Object, Wrapper, unwrap, wrap
 from modelward.ports import Clock, Ledgers, StagedFile
 
 _KEY = "vault"
@@ -139,15 +139,19 @@ class MemoryVault:
 
     def content(self, snapshot: Snapshot) -> SnapshotContent:
         """Wrapper and manifest, proved; raises HashMismatch or BlobMissing."""
-        wrapper = unwrap(self._proved(snapshot.wrapper))
+        wrapper = self.wrapper(snapshot.wrapper)
         manifest = Manifest.parse(self._proved(snapshot.manifest))
         return SnapshotContent(snapshot=snapshot, manifest=manifest, wrapper=wrapper)
+
+    def wrapper(self, digest: Digest) -> Wrapper:
+        """What a wrapper names, proved by its digest; see the port."""
+        return unwrap(self._proved(digest))
 
     def chunk_list(self, blob: Digest) -> ChunkList | None:
         """The blob's chunk list, proved; None when there is none or it is damaged."""
         for snapshot in self.snapshots():
             with suppress(ModelwardError):
-                if named := unwrap(self._proved(snapshot.wrapper)).chunk_lists.get(blob):
+                if named := self.wrapper(snapshot.wrapper).chunk_lists.get(blob):
                     return ChunkList.parse(self._proved(named.digest))
         return None
 
@@ -238,7 +242,9 @@ class MemoryVault:
         data = self._file(digest).data
         if sha256(data).hexdigest() != digest.hex:
             raise HashMismatch(
-                "the vault's object is damaged", thing=self.blob_path(digest), next_step="run: modelward backup"
+                "the vault's object is damaged",
+                thing=self.blob_path(digest),
+                next_step="run: modelward repair --vault-copy",
             )
         return data
 
