@@ -314,3 +314,44 @@ def test_no_index_makes_it_fail(rng: random.Random) -> None:
     index = rng.randbytes(rng.randint(0, 200))
     clues = Clues(others=(), kept={}, listed=listed(index), objects=(), owner=Owner(0, 0, 0))
     assert origin(snapshot_id(BEGIN, MODEL.name, Digest("0" * 64)), b"", clues) is None
+
+
+class Opening(RecordingOs):
+    """Keeps which names were opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[str] = []
+
+    def open(self, path: str, flags: int, *more: int, **keys: int) -> int:
+        """As the system's."""
+        self.opened.append(path)
+        return os.open(path, flags, *more, **keys)
+
+
+def test_a_session_reads_each_record_once(
+    shelf: Shelf, two: tuple[Snapshot, Snapshot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else changes any while it holds the lock; what it changes itself is read again, in it and behind it."""
+    vault, system = shelf.open(), Opening()
+    monkeypatch.setattr(durable, "os", system)
+    with vault.writing("test"):
+        assert [vault.snapshots() for _ in range(3)] == [tuple(reversed(two))] * 3
+    assert [system.opened.count(record_of(shelf, snapshot).name) for snapshot in two] == [1, 1]
+    assert vault.snapshots() == tuple(reversed(two))
+    with vault.writing("test") as writer:
+        writer.forget([two[0]])
+        assert vault.snapshots() == (two[1],)
+        writer.undelete(two[0])
+        again = writer.make_newest(two[0])
+        assert {snapshot.id for snapshot in vault.snapshots()} == {again.id, *(snapshot.id for snapshot in two)}
+
+
+def test_after_a_session_that_failed_records_are_read_anew(shelf: Shelf, two: tuple[Snapshot, Snapshot]) -> None:
+    """What another process does next is seen."""
+    vault = shelf.open()
+    with pytest.raises(KeyError), vault.writing("test"):
+        raise KeyError
+    with shelf.open().writing("test") as writer:
+        writer.forget([two[0]])
+    assert vault.snapshots() == (two[1],)

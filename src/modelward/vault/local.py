@@ -56,6 +56,7 @@ class LocalVault:
     ) -> None:
         self.layout, self.info = layout, info
         self.ledgers, self.reading, self.limits = ledgers, reading, limits
+        self._known: tuple[Snapshot, ...] | None = None
 
     @classmethod
     def open(cls, path: Path, *, ledgers: Ledgers, reading: Reading, limits: VaultLimits) -> Self:
@@ -90,22 +91,30 @@ class LocalVault:
         return Records(self)
 
     def snapshots(self) -> tuple[Snapshot, ...]:
-        """All records, the newest first; see the port."""
-        return self._records.live()
+        """All records, the newest first; see the port. Who writes has them already: nobody else changes any."""
+        return self._records.live() if self._known is None else self._known
 
     def trashed(self) -> tuple[Trashed, ...]:
         """Forgotten snapshots that can still be brought back; see the port."""
         return self._records.trashed()
 
-    def remade(self) -> tuple[Remade, ...]:
-        """Every record that lies damaged, with what it has to be; raises VaultUnreadable where that is not known."""
-        return self._records.remade()
+    def read_records(self) -> tuple[Remade, ...]:
+        """Read all records and know the live ones until ``records_changed``; returns those that lie damaged.
+
+        For who holds the lock. Raises VaultUnreadable for a record that cannot be made anew.
+        """
+        self._known, rotted = self._records.look()
+        return rotted
+
+    def records_changed(self) -> None:
+        """From now on they are read anew."""
+        self._known = None
 
     def damaged_records(self) -> tuple[RecordDamaged, ...]:
         """The records that lie damaged and were made anew from the rest of the vault."""
         return tuple(
             RecordDamaged(path=f"modelward/{one.place}/{one.name}", model=one.snapshot.model, reason=one.why)
-            for one in self.remade()
+            for one in self._records.look()[1]
         )
 
     def content(self, snapshot: Snapshot) -> SnapshotContent:
@@ -115,7 +124,7 @@ class LocalVault:
         return SnapshotContent(snapshot=snapshot, manifest=manifest, wrapper=wrapper)
 
     def wrapper(self, digest: Digest) -> Wrapper:
-        """A wrapper manifest, proved."""
+        """What a wrapper names, proved by its digest; see the port."""
         return unwrap(self.object_bytes(digest, SMALL))
 
     def object_bytes(self, digest: Digest, limit: int) -> bytes:
@@ -125,7 +134,7 @@ class LocalVault:
             raise HashMismatch(
                 "the vault's object is damaged",
                 thing=f"{self.layout.blobs.path}/{digest.hex}",
-                next_step="run: modelward backup, which stores it anew from the model",
+                next_step="run: modelward repair --vault-copy",
             )
         return data
 

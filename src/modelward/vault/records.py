@@ -62,10 +62,16 @@ class Records:
         anew = [one.record for one in self._anew(self._layout.trash, rotted) if isinstance(one.record, Trashed)]
         return tuple(sorted((*sound, *anew), key=lambda item: item.snapshot.id))
 
-    def remade(self) -> tuple[Remade, ...]:
-        """Every record that lies damaged; raises VaultUnreadable for one that cannot be made anew."""
+    def look(self) -> tuple[tuple[Snapshot, ...], tuple[Remade, ...]]:
+        """The live records, the newest first, and every record that lies damaged, by one reading of each.
+
+        Raises VaultUnreadable for one that cannot be made anew.
+        """
         live, trash = self._layout.snapshots, self._layout.trash
-        return (*self._anew(live, _read(live, _live)[1]), *self._anew(trash, _read(trash, _trashed)[1]))
+        sound, rotted = _read(live, _live)
+        anew = self._anew(live, rotted)
+        more = self._anew(trash, _read(trash, _trashed)[1])
+        return newest_first((*sound, *(one.snapshot for one in anew))), (*anew, *more)
 
     def _anew(self, folder: Folder, rotted: Mapping[str, DamageError]) -> list[Remade]:
         clues = self._clues() if rotted else None

@@ -74,16 +74,25 @@ class LocalVaultWriter:
         with locked(self._layout.own, LOCK, holder=f"{verb} since {since}", clock=self._clock, wait=wait):
             if left := self._layout.staging.names():
                 remove(self._layout.staging, *left)
+            with self._records_known():
+                try:
+                    yield
+                finally:
+                    self._save_receipts()
+                self._leave()
+
+    @contextmanager
+    def _records_known(self) -> Iterator[None]:
+        """Read the records once for as long as nothing changes them; those that rotted are put in place anew."""
+        try:
             self._mend_records()
-            try:
-                yield
-            finally:
-                self._save_receipts()
-            self._leave()
+            yield
+        finally:
+            self._vault.records_changed()
 
     def _mend_records(self) -> None:
         """Put the records that rotted in place anew; what lies there is kept in quarantine (R1)."""
-        for one in self._vault.remade():
+        for one in self._vault.read_records():
             with suppress(DiskFull):  # what was made anew serves as well: room has to be made first (D1)
                 keep_aside(one.folder, one.name, self._layout.quarantine, self._aside(one.name))
                 put_small(self._layout.staging, one.folder, one.name, sealed(one.record), mode=_READ_ONLY)
@@ -301,11 +310,13 @@ class LocalVaultWriter:
 
     def _put_record(self, snapshot: Snapshot) -> Snapshot:
         folders = (self._layout.staging, self._layout.snapshots)
+        self._vault.records_changed()
         put_small(*folders, _record(snapshot), sealed(snapshot), mode=_READ_ONLY)
         return snapshot
 
     def forget(self, snapshots: Sequence[Snapshot]) -> None:
         """Move records to the trash: the trash's copy is durable before the record goes."""
+        self._vault.records_changed()
         for snapshot in snapshots:
             trashed = Trashed(snapshot=snapshot, forgotten_at=self._clock.now().replace(microsecond=0))
             put_small(self._layout.staging, self._layout.trash, _record(snapshot), sealed(trashed))
