@@ -1,5 +1,6 @@
 """Secrets in every place that takes one, the whole program driven with them, and where they turned up afterwards."""
 
+import json
 import os
 import re
 import signal
@@ -58,6 +59,13 @@ API = (
     "/diagnostics",
 )
 PATIENCE = 180.0
+ARRIVES = {
+    "path of the webhook",
+    "path of a channel",
+    "path of the dead-man ping",
+    "header of a collector",
+    "header of a collector, in a file",
+}
 
 
 @dataclass
@@ -96,12 +104,16 @@ class Canaries:
         )
         self._file("urls", "\n".join(urls))
         self._file("hook", self.new("key of the webhook"))
+        self._file("otlp", f"x-file={self.new('header of a collector, in a file')}")
         settings = {
             "webhook_url": f"{own}/{self.new('path of the webhook')}?key={self.new('parameter of the webhook')}",
             "deadman_url": f"{own}/{self.new('path of the dead-man ping')}",
             "alert_urls": f"json://127.0.0.1:{self.receiver.port}/{self.new('path of a channel in the settings')}",
             "alert_urls_file": str(self.secrets / "urls"),
             "webhook_secret_file": str(self.secrets / "hook"),
+            "otlp_endpoint": own,
+            "otlp_headers": f"x-key={self.new('header of a collector')}",
+            "otlp_headers_file": str(self.secrets / "otlp"),
             "mirrors": f"registry.ollama.ai=http://{self.registry.address}",
         }
         lines = "\n".join(f'{name} = "{value}"' for name, value in settings.items())
@@ -118,6 +130,7 @@ class Canaries:
             "MODELWARD_ALERT_PENDING": "0s",
             "MODELWARD_ALERT_GROUP": "0s",
             "MODELWARD_DEADMAN_INTERVAL": "1s",
+            "MODELWARD_OTLP_INTERVAL": "1s",
             "MODELWARD_PROBE_INTERVAL": "2s",
             "MODELWARD_ON_LOSS": "alert",
         }
@@ -149,6 +162,8 @@ class Canaries:
             {"MODELWARD_WEBHOOK_URL": f"nonsense {self.new('a webhook that is no address')}"},
             {"MODELWARD_WEBHOOK_URL": f"http://user:{self.new('password of a webhook')}@127.0.0.1:9/"},
             {"MODELWARD_DEADMAN_URL": f"ftp://x/{self.new('a dead-man ping that is no address')}"},
+            {"MODELWARD_OTLP_ENDPOINT": f"http://user:{self.new('password of a collector')}@127.0.0.1:9"},
+            {"MODELWARD_OTLP_HEADERS": self.new("a header that is none")},
             {"MODELWARD_ALERT_URLS": f"{self.new('a channel that is none')}://x"},
             {"HTTP_PROXY": f"http://user:{self.new('password of a proxy')}@127.0.0.1:9", **proxied},
             {
@@ -192,15 +207,25 @@ class Canaries:
         self.see("what the guard printed", out.read_bytes())
 
     def pages(self, client: Client) -> None:
-        """Every page and document, whether it is there or not, with the token and without."""
-        for who in (
-            client,
-            Client(f"unix:{self.base / 'guard.sock'}"),
-            Client(f"unix:{self.base / 'guard.sock'}", token="mw_x"),  # noqa: S106 - no token
-        ):
+        """Every page and document, whether it is there or not, with the token, without, and as a browser."""
+        stranger = Client(f"unix:{self.base / 'guard.sock'}")
+        wrong = Client(f"unix:{self.base / 'guard.sock'}", token="mw_x")  # noqa: S106 - no token
+        cookie = self._log_in(stranger)
+        for who, more in ((client, {}), (stranger, {}), (wrong, {}), (stranger, {"cookie": cookie})):
             for path in (*PAGES, *(f"/api/v1{path}" for path in API)):
-                answer = who.raw("GET", path, headers={"accept": "text/html,application/json"})
+                answer = who.raw("GET", path, headers={"accept": "text/html,application/json", **more})
                 self.see(f"GET {path}", answer.body + repr(answer.headers).encode())
+        assert stranger.raw("GET", "/api/v1/settings", headers={"cookie": cookie}).status == 200
+
+    def _log_in(self, browser: Client) -> str:
+        """Get a browser's cookie for the token; of its answer only the header may have it."""
+        body = json.dumps({"token": self.words["token of the API"]}).encode()
+        answer = browser.raw("POST", "/api/v1/session", body, {"content-type": "application/json"})
+        assert answer.status == 201, answer
+        cookie = answer.headers["set-cookie"].partition(";")[0]
+        self.words["cookie of a browser"] = cookie.partition("=")[2]
+        self.see("the answer to a login", answer.body)
+        return cookie
 
     def jobs(self, client: Client) -> None:
         """Jobs that end well and jobs that fail, with their reports."""
@@ -300,9 +325,7 @@ def drive(found: Canaries, *, whole: bool) -> None:
             4096,
         )
         found.jobs(client)
-        found.until(
-            lambda: {"path of the webhook", "path of a channel", "path of the dead-man ping"} <= found_at(found)
-        )
+        found.until(lambda: found_at(found) >= ARRIVES)
         found.pages(client)
     found.receiver.watch = False  # from here on secrets stand where none belongs, and an environment is one such place
     if whole:
@@ -318,7 +341,7 @@ def drive(found: Canaries, *, whole: bool) -> None:
 
 def found_at(found: Canaries) -> set[str]:
     """The secrets that reached the services that they are for: the test looks at the right time."""
-    got = " ".join(asked.path for asked in found.receiver.got)
+    got = " ".join(f"{asked.path} {' '.join(asked.headers.values())}" for asked in found.receiver.got)
     return {place for place, word in found.words.items() if word in got}
 
 
