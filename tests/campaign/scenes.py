@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -127,6 +128,12 @@ def pushed(play: Play) -> None:
     _new_vault(play)
 
 
+def unpushed(play: Play) -> None:
+    """The registry has nothing."""
+    play.registry.manifests.clear()
+    play.registry.blobs.clear()
+
+
 def _new_vault(play: Play) -> None:
     play.vault.rename(play.base / "old vault")
     play.does("backup", "mini")
@@ -186,6 +193,7 @@ SCENES = {
     "rollback": Scene(("rollback", "llama3"), versions=2, codes=(0, 2)),  # 2: gone back before, nothing older
     "import": Scene(("import", "bundle.mw"), ready=bundled),
     "export": Scene(("export", "llama3", "new.mw", "--force")),
+    "push": Scene(("push", "llama3", "{registry}/backups/llama3:latest"), ready=unpushed),
     "fetch": Scene(("fetch", "{registry}/backups/llama3:latest"), ready=pushed),
     "pull": Scene(("pull", "llama3"), ready=upstream, environ=_UPSTREAM),
     "release": Scene(("release", "llama3")),
@@ -307,6 +315,7 @@ def check(play: Play, known: Known, *, reading: bool = True) -> None:
         assert known.records <= records(play), "a record is lost"
     if not scene.partly:
         assert not wrong(play)
+    assert not torn(play.registry), "a registry's tag names what it does not have"
     assert tokens(play) >= known.tokens, "a token is lost"
     again = play.run(*play.words())
     assert again.code in scene.codes, again
@@ -362,6 +371,15 @@ def _acknowledged(play: Play, journal: SqliteJournal) -> None:
     assert {job: outcome for job, outcome in told.items() if ended.get(job) not in (outcome, "done")} == {}
     counted = sum(point.count for point in journal.series(Series.CHECKS, LONG_AGO, subject="llama3"))
     assert counted == len(journal.rows(CheckRow, LONG_AGO, limit=1_000_000)), "points that are not those of the rows"
+
+
+def torn(registry: FakeRegistry) -> dict[str, bytes]:
+    """The manifests of which a blob is not there."""
+    return {
+        name: raw
+        for name, raw in registry.manifests.items()
+        if not set(re.findall(r"sha256:[0-9a-f]{64}", raw.decode())) <= registry.blobs.keys()
+    }
 
 
 def wrong(program: Program) -> list[Path]:
