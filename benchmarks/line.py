@@ -32,10 +32,14 @@ class Line:
         return mean_y - self.slope * mean_x
 
     @property
+    def worst(self) -> float:
+        """Seconds by which the point that lies worst is off the line."""
+        return max(abs(y - self.at(x)) for x, y in self.points)
+
+    @property
     def deviation(self) -> float:
         """How far the point that lies worst is off the line, as a share of the longest time."""
-        worst = max(abs(y - self.at(x)) for x, y in self.points)
-        return worst / max(y for _, y in self.points)
+        return self.worst / max(y for _, y in self.points)
 
     @property
     def bend(self) -> float:

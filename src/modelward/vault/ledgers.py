@@ -1,5 +1,6 @@
 """Keep receipts and cursors in a folder, one small JSON file a store: a cache of facts, never the only truth."""
 
+import os
 from pathlib import Path
 
 from modelward.domain.codec import decode, encode
@@ -23,6 +24,7 @@ class FolderLedgers:
     def __init__(self, path: Path, clock: Clock, home: Path | None = None) -> None:
         """``home`` has to be there: where its disk vanished, nothing is made in its place, and memory has to do."""
         self._path, self._clock, self._home = path, clock, home
+        self._text = str(path)  # asked for once a blob: pathlib would take longer than the system's answer
         self._cache: dict[str, tuple[FileId | None, Ledger]] = {}
 
     def ledger(self, key: str) -> Ledger:
@@ -35,7 +37,7 @@ class FolderLedgers:
 
     def _file(self, key: str) -> FileId | None:
         try:
-            return id_of((self._path / f"{key}.json").lstat())
+            return id_of(os.lstat(f"{self._text}/{key}.json"))
         except OSError:
             return None
 
