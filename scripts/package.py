@@ -122,7 +122,8 @@ def built(tree: Path, dist: Path, around: Surroundings) -> Built:
 def again(scratch: Path, sdist: Path) -> Built:
     """Build once more, from the source archive alone."""
     with tarfile.open(sdist) as archive:
-        archive.extractall(scratch, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # there is none before Python 3.11.4
+        archive.extractall(scratch)  # noqa: S202 - our own archive, made a moment ago
     return built(scratch / sdist.name.removesuffix(".tar.gz"), scratch / "dist", ELSEWHERE)
 
 

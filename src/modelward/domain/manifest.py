@@ -17,8 +17,10 @@ MAX_DEPTH = 32
 MAX_SIZE = 1 << 50
 _FEW = 8
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-# Possessive, and an open string runs to the end: linear in time and constant in memory on any input.
-_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+# Linear in time and constant in memory on any input: escapes go first, and an open string runs to the end. A backslash
+# outside of a string ends every parser. No possessive patterns: they are broken before Python 3.11.5.
+_ESCAPES = re.compile(r"\\.", re.DOTALL)
+_STRINGS = re.compile(r'"[^"]*"?')
 _BRACKETS = re.compile(r"[{}\[\]]")
 _NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,1024}\Z")
 _MEDIA_TYPE = re.compile(r"[\x21-\x7e]{0,255}\Z")
@@ -115,7 +117,7 @@ def _document(raw: bytes) -> dict[str, object]:
 def _depth(text: str) -> int:
     """The deepest nesting of brackets outside strings, counted before any parser recurses."""
     depth = deepest = 0
-    for bracket in _BRACKETS.finditer(_STRINGS.sub("", text)):
+    for bracket in _BRACKETS.finditer(_STRINGS.sub("", _ESCAPES.sub("", text))):
         depth += 1 if bracket[0] in "{[" else -1
         deepest = max(deepest, depth)
         if deepest > MAX_DEPTH:

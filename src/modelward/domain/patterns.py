@@ -5,6 +5,7 @@ Disks and file systems lose whole sectors (512 bytes) and blocks (4,096 bytes); 
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from modelward.domain.chunks import Span
 from modelward.domain.evidence import Pattern, Place
@@ -13,9 +14,9 @@ SECTOR = 512
 BLOCK = 4096
 # By chance a byte beside a damaged range equals what it was damaged to, so borders are looked for this near.
 _SLACK = 4
-# Differences that lie closer than 16 bytes are one; possessive, so that no way back has to be remembered.
-_RUN = re.compile(rb"[^\0]++(?:\0{1,15}+[^\0]++)*+")
-_ZEROS = re.compile(rb"\0{%d,}+" % SECTOR)
+_NEAR = 16  # bytes; differences that lie closer are one
+_WRONG = re.compile(rb"[^\0]+")
+_ZEROS = re.compile(rb"\0{%d,}" % SECTOR)
 _MOST_PLACES = 1024
 
 _POINTER = (re.compile(rb"version https://git-lfs\.github\.com/spec/"), "a git-lfs pointer")
@@ -49,7 +50,7 @@ def compare(bad: bytes, good: bytes, offset: int, size: int) -> tuple[Place, ...
         return ()
     mask = (int.from_bytes(bad) ^ int.from_bytes(good)).to_bytes(len(bad))
     ends = offset + len(bad) == size
-    return tuple(_place(bad, mask, run.span(), offset, ends=ends) for run in _few(_RUN.finditer(mask)))
+    return tuple(_place(bad, mask, run, offset, ends=ends) for run in islice(_runs(mask), _MOST_PLACES))
 
 
 def alone(bad: bytes, offset: int, size: int) -> tuple[Place, ...]:
@@ -60,13 +61,21 @@ def alone(bad: bytes, offset: int, size: int) -> tuple[Place, ...]:
             pattern=Pattern.ZEROS if _framed(*run.span(), len(bad), ends=ends) else Pattern.LOOSE_ZEROS,
             span=Span(offset + run.start(), run.end() - run.start()),
         )
-        for run in _few(_ZEROS.finditer(bad))
+        for run in islice(_ZEROS.finditer(bad), _MOST_PLACES)
     )
 
 
-def _few(runs: Iterator[re.Match[bytes]]) -> Iterator[re.Match[bytes]]:
-    for _, run in zip(range(_MOST_PLACES), runs, strict=False):
-        yield run
+def _runs(mask: bytes) -> Iterator[tuple[int, int]]:
+    """Where wrong bytes begin and end. Not by one pattern: possessive ones are broken before Python 3.11.5."""
+    start = end = -_NEAR
+    for wrong in _WRONG.finditer(mask):
+        if wrong.start() - end >= _NEAR:
+            if end > start:
+                yield start, end
+            start = wrong.start()
+        end = wrong.end()
+    if end > start:
+        yield start, end
 
 
 def _place(bad: bytes, mask: bytes, run: tuple[int, int], offset: int, *, ends: bool) -> Place:
