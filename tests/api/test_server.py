@@ -152,3 +152,11 @@ def test_the_command_line_does_not_load_the_server() -> None:
     )
     assert "modelward.cli.app" in loaded
     assert loaded.isdisjoint({"starlette", "uvicorn", "anyio", "prometheus_client", "asyncio"})
+
+
+@pytest.mark.parametrize("before", ["", "import uvicorn; "])
+def test_the_server_comes_without_its_command_line(before: str) -> None:
+    """The guard does not pay for what nobody here uses; where another had it loaded already, that is taken."""
+    code = f"import sys; {before}from modelward.api.server import serve; print('click' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ran.stdout.strip() == str(bool(before))

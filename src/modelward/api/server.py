@@ -8,11 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import uvicorn
 from starlette.applications import Starlette
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from modelward.api.access import Listen
+from modelward.api.uvicorn_alone import Config, H11Protocol, Server
 from modelward.config import Settings
 from modelward.domain.errors import BadSetting, BlobMissing
 from modelward.durable import Folder, remove
@@ -96,8 +95,8 @@ def serve(app: Starlette, settings: Settings, bound: Bound | None = None) -> Run
     return Running(app, bound or bind(settings.listen), settings).wait()
 
 
-def _config(app: Starlette, settings: Settings) -> uvicorn.Config:
-    config = uvicorn.Config(
+def _config(app: Starlette, settings: Settings) -> Config:
+    config = Config(
         app,
         http=_Patient,
         ws="none",
@@ -123,10 +122,10 @@ def _config(app: Starlette, settings: Settings) -> uvicorn.Config:
     return config
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn's server, told to end by an event instead of looking ten times a second."""
 
-    def __init__(self, config: uvicorn.Config, closing: Callable[[], None]) -> None:
+    def __init__(self, config: Config, closing: Callable[[], None]) -> None:
         super().__init__(config)
         self.up = threading.Event()
         self._closing = closing
