@@ -170,6 +170,27 @@ def test_bad_sectors_go_into_a_new_file(place: Place, monkeypatch: pytest.Monkey
     assert path.read_bytes() == WEIGHTS
 
 
+@pytest.mark.parametrize("rotten", [("manifest",), ("wrapper",), ("manifest", "a blob of the store")])
+def test_the_newest_version_comes_back_though_its_small_objects_rotted(place: Place, rotten: tuple[str, ...]) -> None:
+    """A manifest lost in the store, and in the vault damage besides: no older version is put in its place (R3)."""
+    store = FakeStore(place.store)
+    store.add_model("llama3", WEIGHTS[:-1], template=b"another")
+    backup(place.site(), ())
+    place.clock.advance(minutes=1)
+    newest, raw = place.site().the_vault().snapshots()[0], _manifest(place).read_bytes()
+    objects = place.vault / "blobs/sha256"
+    for name in rotten:
+        if name == "a blob of the store":
+            _spoil_template(place)
+            continue
+        path = objects / {"manifest": newest.manifest, "wrapper": newest.wrapper}[name].hex
+        path.chmod(0o600)
+        corrupt.flip_bit(path, 100, 2)
+    store.delete_manifest("llama3")
+    heal(place)
+    assert _manifest(place).read_bytes() == raw
+
+
 def test_a_dry_run_prints_the_plan_and_touches_nothing(place: Place) -> None:
     """The same plan, no step carried out; damage is left, so the exit code is 1."""
     corrupt.truncate(weights_path(place), CHUNK)

@@ -109,6 +109,15 @@ def test_it_falls_back_to_an_older_version_and_says_so(place: Place) -> None:
         restore(place.site(), LLAMA, newest.snapshot.id)
 
 
+def test_a_rotten_manifest_is_no_reason_to_fall_back(place: Place) -> None:
+    """It is written anew from its wrapper; what could not be proved would not be served (R2)."""
+    snapshot = place.site().the_vault().snapshots()[0]
+    corrupt.empty(place.vault / "blobs" / "sha256" / snapshot.manifest.hex)
+    FakeStore(place.store).delete_manifest("llama3")
+    assert restore(place.site(), LLAMA).notes == ()
+    assert served(place) == weights(2)
+
+
 def test_unknown_models_and_versions_are_named(place: Place) -> None:
     """A typing error is a usage error, with the way to look it up."""
     with pytest.raises(UnknownModel, match="nope"):

@@ -56,6 +56,17 @@ def derive(site: Site, snapshots: Iterable[Snapshot], lost: frozenset[Digest]) -
     return Derived(maker.made)
 
 
+def manifest_of(vault: Vault, snapshot: Snapshot) -> Manifest:
+    """The snapshot's manifest as the vault has it, else made anew, by its digest; raises what the vault raised."""
+    try:
+        return Manifest.parse(object_bytes(vault, snapshot.manifest, MAX_BYTES))
+    except ModelwardError:
+        made = manifest_anew(vault, snapshot)
+        if made is None:
+            raise
+        return made
+
+
 def manifest_anew(vault: Vault, snapshot: Snapshot) -> Manifest | None:
     """A manifest that the vault's objects lost: the one kept of its model (G2), or written anew from the wrapper."""
     kept = vault.kept_manifests().get(snapshot.model)
@@ -117,9 +128,9 @@ class _Maker:
         if served := self._served.get(snapshot.manifest):
             return served
         try:
-            return Manifest.parse(object_bytes(self._vault, snapshot.manifest, MAX_BYTES))
+            return manifest_of(self._vault, snapshot)
         except ModelwardError:
-            return manifest_anew(self._vault, snapshot) or self._from_upstream(snapshot)
+            return self._from_upstream(snapshot)
 
     def _from_upstream(self, snapshot: Snapshot) -> Manifest | None:
         if self._site.registry is None:

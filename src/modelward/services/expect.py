@@ -9,6 +9,7 @@ from modelward.domain.name import ModelName
 from modelward.domain.snapshot import KeptManifest, Snapshot
 from modelward.domain.store import Inventory, Owner
 from modelward.ports import Registry, Vault
+from modelward.services.derive import manifest_of
 from modelward.services.site import Site
 
 
@@ -80,11 +81,11 @@ class Memory:
         return self._snapshots.get(name, [])
 
     def proved(self, name: ModelName) -> tuple[Snapshot | None, Manifest | None]:
-        """The newest snapshot whose manifest the vault can still prove."""
+        """The newest snapshot whose manifest the vault can still prove, or make anew."""
         for snapshot in self.snapshots(name):
             try:
                 if self._vault is not None:
-                    return snapshot, self._vault.content(snapshot).manifest
+                    return snapshot, manifest_of(self._vault, snapshot)
             except ModelwardError:
                 continue
         return None, None

@@ -9,6 +9,7 @@ from modelward.domain.outcome import RepairReport
 from modelward.domain.reading import Level
 from modelward.domain.snapshot import Snapshot, pick
 from modelward.domain.store import Inventory
+from modelward.services.derive import manifest_of
 from modelward.services.expect import Expected
 from modelward.services.heal import Content
 from modelward.services.identity import require_known, store_findings
@@ -106,7 +107,7 @@ def choose(site: Site, name: ModelName, wanted: str) -> tuple[Snapshot, Manifest
 def _proved(site: Site, snapshot: Snapshot) -> Manifest:
     """The snapshot's manifest, when the vault vouches for every blob of it; what it does not is read first."""
     vault = site.the_vault()
-    manifest = vault.content(snapshot).manifest
+    manifest = manifest_of(vault, snapshot)
     if not all(vault.intact(blob.digest, blob.size) for blob in manifest.blobs):
         inspect_vault(site, sizes_of([manifest]), Level.FULL)
     for blob in manifest.blobs:
