@@ -286,9 +286,13 @@ class SqliteJournal:
         return sum(self._connection.execute(query, each).rowcount for each in values)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; safe to repeat."""
         with self._lock, suppress(sqlite3.Error):
             self._connection.close()
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # it was never opened
+            self.close()
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
