@@ -11,7 +11,7 @@ from watchfiles import Change, watch
 from modelward.ports import Clock
 
 _LOOK_MS = 5_000  # how often to see whether the folder that is watched is still the one that stands there
-_GATHER_MS, _STEP_MS = 100, 100
+_GATHER_MS, _STEP_MS = 100, 50
 _OWN = ".modelward"
 _RETRY_SECONDS = 5.0
 _UNKNOWN_SECONDS = 0.1  # until the first look has found the store
