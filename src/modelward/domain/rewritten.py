@@ -74,11 +74,11 @@ def _ways(wrapper: Wrapper, origins: Iterable[_Origin]) -> Iterator[bytes]:
 
 def _which(wrapper: Wrapper, more: int, origin: _Origin) -> Iterator[tuple[Digest, ...]]:
     """Which layers may have this origin, for the manifest to be ``more`` bytes longer than without any."""
-    layers = [blob.digest for blob in wrapper.blobs[1:]]
+    many = len(wrapper.blobs) - 1
     count, left = divmod(more, origin.length)
-    if left or not 0 < count <= len(layers) or comb(len(layers), count) > _MOST:
-        return iter(())
-    return combinations(layers, count)
+    if left or not 0 < count <= many or comb(many, count) > _MOST:
+        return iter(())  # before the layers are looked at: there may be thousands of them, and of origins
+    return combinations([blob.digest for blob in wrapper.blobs[1:]], count)
 
 
 def _write(wrapper: Wrapper, order: Iterable[str], origins: dict[Digest, str]) -> bytes:
