@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from modelward.domain.errors import DiskFull, Interrupted, UnknownJob, WriteFailed
@@ -22,6 +23,13 @@ from tests.places import Notes
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 NAME = ModelName.parse("llama3")
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A report."""
+
+    number: int
+    exit_code: int = 7
 
 
 class Desk:
@@ -153,6 +161,36 @@ def test_old_jobs_are_forgotten_and_running_ones_never(desk: Desk) -> None:
     assert len(desk.jobs.list()) <= 202
     assert desk.jobs.get(kept.id).state is JobState.WAITING
     assert len(desk.journal.rows(JobRow, LONG_AGO)) == 500
+
+
+def test_a_job_that_ended_long_ago_has_no_report_any_more(desk: Desk) -> None:
+    """Only the newest ended jobs hold what they found, which may be large; how the others ended is still told."""
+    numbers = iter(range(80))
+    views = []
+    for number in range(80):
+        desk.jobs.submit(f"x{number}", (), "user", lambda _: Found(next(numbers)))
+        views.append(desk.do().view)
+    assert [view.report for view in views] == [Found(number) for number in range(80)]
+    now = [view.report for view in desk.jobs.list()]
+    assert now[:50] == [Found(number) for number in range(79, 29, -1)]
+    assert now[51:] == [None] * 29
+    oldest = desk.jobs.get(views[0].id)
+    assert (oldest.state, oldest.exit_code, oldest.ended_at) == (JobState.DONE, 7, views[0].ended_at)
+
+
+def test_an_ended_job_can_be_cancelled_and_nothing_comes_of_it(desk: Desk) -> None:
+    """What is over stays as it ended, and those that still run hear nothing of it."""
+    desk.jobs.submit("first", (), "user", lambda _: None)
+    ended = desk.do().view
+    seen: list[bool] = []
+
+    def cancel_the_other(job: Job) -> None:
+        seen.append(desk.jobs.cancel(ended.id) == ended)
+        seen.append(job.stop.is_set())
+
+    desk.jobs.submit("second", (), "user", cancel_the_other)
+    assert desk.do().view.state is JobState.DONE
+    assert seen == [True, False]
 
 
 def test_a_job_done_at_once_is_seen_like_the_others(desk: Desk) -> None:

@@ -118,7 +118,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of work at one moment: what, for which models, why, how far (bytes of the present stage).
 
-    ``report`` is the verb's own document once it is done; ``error`` is what happened, to which thing, and what next.
+    ``report`` is the verb's own document once it is done, and none again when many others have ended since; ``error``
+    is what happened, to which thing, and what next.
     """
 
     id: str

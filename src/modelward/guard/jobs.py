@@ -17,8 +17,11 @@ from modelward.ports import Clock, Journal, Progress
 
 Run = Callable[["Job"], object]
 _KEPT = 200  # ended jobs that can still be looked at
+_TOLD = 50  # of these with their report: that of a thousand models is large
 _STEPS = 200  # stages and steps of one job that are kept
 _WORDS = 2  # of a stage's label; what follows may be a path
+_OVER = threading.Event()  # the wish to stop of all jobs that are over: one each would be a kilobyte for nothing
+_OVER.set()
 
 
 class Step(NamedTuple):
@@ -98,6 +101,11 @@ class Job:
         """It will not be done any more."""
         self._run = _nothing
 
+    def forget_report(self) -> None:
+        """It is over for long: that it ran, when, and how it ended is enough."""
+        if self.view.report is not None:
+            self.view = msgspec.structs.replace(self.view, report=None)
+
     def begin(self, label: str, total: int) -> None:
         """A stage of ``total`` bytes begins."""
         if self.steps is not None:
@@ -172,8 +180,10 @@ class Jobs:
 
     def _forget_old(self) -> None:
         ended = [name for name, job in self._jobs.items() if job.view.over]
-        for name in ended[: max(0, len(ended) - _KEPT)]:
+        for name in ended[:-_KEPT]:
             del self._jobs[name]
+        for name in ended[-_KEPT:-_TOLD]:
+            self._jobs[name].forget_report()
 
     def get(self, name: str) -> JobView:
         """The view of a job; raises UnknownJob."""
@@ -218,6 +228,7 @@ class Jobs:
         job.change(state=JobState.RUNNING, began_at=self._clock.now())
         self._keep(lambda: self._journal.job_begin(_row(job.view)))
         job.change(**self._outcome(job))
+        job.stop = _OVER
         view = job.view
         self._tell(job)
         self._keep(lambda: self._journal.job_end(view.id, view.state.value, view.error, self._clock.now()))
