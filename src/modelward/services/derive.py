@@ -17,7 +17,7 @@ from modelward.domain.source import LocalFile, Wanted
 from modelward.domain.wrapper import EMPTY_CONFIG, EMPTY_DIGEST, Object, unwrap, wrap
 from modelward.ports import Store, Vault
 from modelward.scan import hash_whole
-from modelward.services.push import object_bytes
+from modelward.services.objects import object_bytes
 from modelward.services.site import Site
 
 

@@ -23,7 +23,8 @@ from modelward.domain.snapshot import SnapshotContent
 from modelward.domain.wrapper import ARTIFACT_TYPE, OCI_MANIFEST, Object
 from modelward.durable import Folder, Staged, locked, put_small, remove, small_file
 from modelward.scan import hash_whole
-from modelward.services.push import chosen, object_bytes
+from modelward.services.objects import object_bytes
+from modelward.services.push import chosen
 from modelward.services.restore import restore
 from modelward.services.site import Site
 

@@ -4,18 +4,14 @@ import os
 from collections.abc import Iterator
 from hashlib import sha256
 
-from modelward.domain.chunks import CHUNK
-from modelward.domain.digest import Digest
-from modelward.domain.errors import BlobMissing, HashMismatch, ReadFailed, RegistryRefused, UnknownModel
+from modelward.domain.errors import RegistryRefused, UnknownModel
 from modelward.domain.interchange import WRAPPER_LIMIT, PushReport, Reference
 from modelward.domain.name import ModelName
 from modelward.domain.snapshot import Snapshot, SnapshotContent, pick
 from modelward.domain.wrapper import OCI_MANIFEST, Object
-from modelward.durable import reading_errors
 from modelward.ports import OciRegistry, Vault
+from modelward.services.objects import object_bytes, proved
 from modelward.services.site import Site
-
-_HEAL = "run: modelward repair --vault-copy, then the command again"
 
 
 def push(  # noqa: PLR0913 - what, in which version, and where to
@@ -63,18 +59,6 @@ def chosen(vault: Vault, name: ModelName, wanted: str) -> SnapshotContent:
     return vault.content(pick(mine, wanted) if wanted else mine[0])
 
 
-def object_bytes(vault: Vault, blob: Digest, limit: int) -> bytes:
-    """A small object of the vault whole, proved."""
-    fd = vault.open_blob(blob)
-    try:
-        size = os.fstat(fd).st_size
-        if size > limit:
-            raise ReadFailed(f"more than {limit:,} bytes", thing=vault.blob_path(blob), next_step=_HEAL)
-        return b"".join(_proved(vault, fd, Object(digest=blob, size=size)))
-    finally:
-        os.close(fd)
-
-
 def _before(registry: OciRegistry, target: Reference, snapshot: Snapshot) -> str:
     """The other manifest that the tag names by now; empty where there is none, or the same."""
     try:
@@ -90,7 +74,7 @@ def _send(site: Site, registry: OciRegistry, target: Reference, absent: list[Obj
     for item in absent:
         fd = vault.open_blob(item.digest)
         try:
-            registry.upload_blob(target.place, item.digest, item.size, _paced(site, _proved(vault, fd, item)))
+            registry.upload_blob(target.place, item.digest, item.size, _paced(site, proved(vault, fd, item)))
         finally:
             os.close(fd)
     registry.put_manifest(target.place, target.reference, raw, OCI_MANIFEST)
@@ -102,18 +86,3 @@ def _paced(site: Site, parts: Iterator[bytes]) -> Iterator[bytes]:
         site.reading.pace.take(len(part))
         yield part
         site.progress.advance(len(part))
-
-
-def _proved(vault: Vault, fd: int, item: Object) -> Iterator[bytes]:
-    """The object's bytes, the last piece only when all of them have its hash: rot is never sent whole."""
-    seen, path = sha256(), vault.blob_path(item.digest)
-    for offset in range(0, max(item.size, 1), CHUNK):
-        length = min(CHUNK, item.size - offset)
-        with reading_errors(path):
-            part = os.pread(fd, length, offset)
-        if len(part) != length:
-            raise BlobMissing("shorter than it should be", thing=path, next_step=_HEAL)
-        seen.update(part)
-        if offset + length >= item.size and seen.hexdigest() != item.digest.hex:
-            raise HashMismatch("the vault's object is damaged", thing=path, next_step=_HEAL)
-        yield part
