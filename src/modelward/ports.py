@@ -404,8 +404,13 @@ class Surroundings(Protocol):
     def real(self, path: str) -> tuple[int, int] | None:
         """Which folder (device, inode) a path leads to; None where it leads to none."""
 
-    def damage(self, inventory: Inventory, report: Report, server: str) -> tuple[Cause, ...]:
-        """Why what the report found is damaged; ``server`` is the server's version, or empty."""
+    def damage(
+        self, inventory: Inventory, report: Report, server: str, recalled: Mapping[ModelName, Manifest]
+    ) -> tuple[Cause, ...]:
+        """Why what the report found is damaged; ``server`` is the server's version, or empty.
+
+        ``recalled`` are the manifests that a repair would put in place.
+        """
 
     def notes(self) -> tuple[str, ...]:
         """What the last look at damage could not read."""

@@ -1,9 +1,11 @@
 """What is collected of damage: bounded reads, good bytes that are proved, manifests, downloads, owners, tags."""
 
 import fcntl
+import hashlib
 import os
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from modelward.domain.store import Owner
 from modelward.evidence.blobs import Limits
 from modelward.evidence.damage import Help, collect, may
 from modelward.services.backup import backup
+from modelward.services.expect import recalled_manifests
 from modelward.services.verify import verify
 from modelward.testing import FakeStore, Fault, FaultySource, corrupt
 from tests.places import Place
@@ -50,6 +53,7 @@ def look(place: Place, others: Help | None = None, *, limits: Limits | None = No
     inventory = site.store.inventory()
     report = verify(site, (), Level.FULL, inventory=inventory)
     others = others or Help(vault=site.vault, sources=site.sources)
+    others = replace(others, recalled=recalled_manifests(site, inventory, ()))
     return collect(site.store, inventory, report, site.reading, others, limits=limits)
 
 
@@ -276,6 +280,17 @@ def test_a_lost_manifest_and_what_is_left(place: Place) -> None:
     (manifest,) = look(place).manifests
     assert (manifest.model, manifest.known, manifest.size) == (LLAMA, True, None)
     assert (manifest.blobs.total, manifest.blobs.present, manifest.blobs.youngest) == (3, 3, 2000)
+
+
+def test_a_lost_manifest_whose_copy_rotted_too_is_known(place: Place) -> None:
+    """What repair can write anew from the version's wrapper is not called lost to the vault."""
+    store = FakeStore(place.store)
+    copy = place.vault / "blobs" / "sha256" / hashlib.sha256(store.manifest_path("llama3").read_bytes()).hexdigest()
+    copy.chmod(0o600)
+    copy.write_bytes(b"rot")
+    store.delete_manifest("llama3")
+    (manifest,) = look(place).manifests
+    assert (manifest.model, manifest.known, manifest.blobs.total) == (LLAMA, True, 3)
 
 
 def test_a_model_that_nobody_remembers_is_told_by_its_config(place: Place) -> None:

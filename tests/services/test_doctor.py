@@ -1,18 +1,21 @@
 """Doctor puts both halves together: the scene and the damage, told once, with a server or without."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from modelward.domain.cause import Cause, Certainty, Kind
 from modelward.domain.errors import RuntimeRefused, RuntimeUnreachable
+from modelward.domain.manifest import Manifest
+from modelward.domain.name import ModelName
 from modelward.domain.runtime import ModelCard, ServedModel
 from modelward.domain.scene import Scene, ServerSeen
 from modelward.domain.store import Inventory
 from modelward.domain.verdict import Report
 from modelward.ports import Store
+from modelward.services.backup import backup
 from modelward.services.doctor import doctor
 from modelward.testing import FakeStore, IdleRuntime, corrupt
 from tests.places import Place
@@ -26,6 +29,7 @@ class Around:
 
     causes: tuple[Cause, ...] = ()
     servers: tuple[ServerSeen, ...] = ()
+    recalled: Mapping[ModelName, Manifest] = field(default_factory=dict)
 
     def scene(self, site_store: Store, compose: Sequence[str]) -> Scene:
         """What was scripted."""
@@ -40,10 +44,13 @@ class Around:
             return None
         return found.st_dev, found.st_ino
 
-    def damage(self, inventory: Inventory, report: Report, server: str) -> tuple[Cause, ...]:
+    def damage(
+        self, inventory: Inventory, report: Report, server: str, recalled: Mapping[ModelName, Manifest]
+    ) -> tuple[Cause, ...]:
         """What was scripted, where there is damage."""
         assert server in ("", "0.24.0")
         assert inventory is not None
+        self.recalled = recalled
         return self.causes if report.exit_code else ()
 
     def notes(self) -> tuple[str, ...]:
@@ -147,10 +154,20 @@ def test_damage_is_explained_or_said_to_be_unexplained(place: Place) -> None:
     assert see(place) == [Kind.UNKNOWN]
 
 
+def test_who_explains_is_given_what_a_repair_would_put_in_place(place: Place) -> None:
+    """The manifest that the vault has of a model whose own is gone; none where nothing is lost or nobody knows it."""
+    around, path = Around(), FakeStore(place.store).manifest_path("llama3")
+    raw = path.read_bytes()
+    doctor(place.site(), around, compose=("a.yml",))
+    assert around.recalled == {}
+    backup(place.site(), ())
+    path.unlink()
+    doctor(place.site(), around, compose=("a.yml",))
+    assert {name: manifest.raw for name, manifest in around.recalled.items()} == {ModelName.parse("llama3"): raw}
+
+
 def test_an_empty_store_explains_what_is_lost_in_it(place: Place) -> None:
     """Not a line for every model of it."""
-    from modelward.services.backup import backup
-
     backup(place.site(), ())
     for path in (*place.store.glob("blobs/*"), *place.store.glob("manifests/*/*/*/*")):
         path.unlink()

@@ -103,7 +103,7 @@ class ManifestSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A manifest that is gone or damaged; without a ``model`` only an orphaned config tells that there was one.
 
     ``size`` is the file's, None when there is none; ``blank`` says that it holds nothing but NULs or nothing at all.
-    ``blobs`` is what a good copy of the manifest says of them; ``known`` that the vault has such a copy.
+    ``blobs`` is what a good copy of the manifest says of them; ``known`` that such a copy can be had.
     ``denied`` is the error that kept us from looking, in the system's words.
     """
 

@@ -54,10 +54,12 @@ _FEW_DIGITS = 2
 class Help:
     """Who else can say something: the vault, sources of good bytes, a registry, the kernel, and what was pinned.
 
+    ``recalled`` are the manifests that a repair would put in place, of models whose own is lost or damaged.
     ``reader`` is the user that the server runs as, where that is known; ``server`` its version.
     """
 
     vault: Vault | None = None
+    recalled: Mapping[ModelName, Manifest] = field(default_factory=dict)
     sources: Sequence[Source] = ()
     registry: Registry | None = None
     pinned: Mapping[ModelName, Digest] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class _Collector:
         self._store, self._inventory, self._report = store, inventory, report
         self._reading, self._others, self._limits = reading, others, limits
         self._notes: list[str] = []
-        self._manifests = _known_manifests(inventory, report, others.vault)
+        self._manifests = _known_manifests(inventory, others.recalled)
         self._layers = {layer.digest: layer for manifest in self._manifests.values() for layer in manifest.blobs}
         self._root = _root(store)
 
@@ -347,24 +349,11 @@ def may(owner: Owner, reader: Owner, right: int) -> bool:
     return bool(owner.mode & right)
 
 
-def _known_manifests(inventory: Inventory, report: Report, vault: Vault | None) -> dict[ModelName, Manifest]:
-    """Manifests that can be read, the store's first; of those lost or damaged, the vault's newest."""
-    known = {name: model.manifest for name, model in inventory.models.items()}
-    damaged = {f.model for v in report.models for f in v.findings if isinstance(f, ManifestLost | ManifestDamaged)}
-    for name in damaged:
-        if (found := _from_vault(vault, name)) is not None:
-            known[name] = found
-        elif any(isinstance(f, ManifestDamaged) and f.model == name for f in inventory.findings):
-            known.pop(name, None)
-    return known
-
-
-def _from_vault(vault: Vault | None, name: ModelName) -> Manifest | None:
-    with suppress(ModelwardError):
-        for snapshot in vault.snapshots() if vault is not None else ():
-            if snapshot.model == name and vault is not None:
-                return vault.content(snapshot).manifest
-    return None
+def _known_manifests(inventory: Inventory, recalled: Mapping[ModelName, Manifest]) -> dict[ModelName, Manifest]:
+    """Manifests that can be read, the store's first; of those lost or damaged, what a repair would put in place."""
+    damaged = {found.model for found in inventory.findings if isinstance(found, ManifestDamaged)}
+    own = {name: model.manifest for name, model in inventory.models.items() if name not in damaged}
+    return {**own, **recalled}
 
 
 def _recorded(vault: Vault | None, name: ModelName) -> Digest | None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from modelward.domain.cause import Cause
 from modelward.domain.diagnose_damage import diagnose_damage
+from modelward.domain.manifest import Manifest
+from modelward.domain.name import ModelName
 from modelward.domain.scene import Definition, Scene, ServerSeen
 from modelward.domain.store import Inventory
 from modelward.domain.verdict import Report
@@ -56,7 +58,9 @@ class HostSurroundings:
         """Which folder a path leads to."""
         return host.identity(Path(path))
 
-    def damage(self, inventory: Inventory, report: Report, server: str) -> tuple[Cause, ...]:
+    def damage(
+        self, inventory: Inventory, report: Report, server: str, recalled: Mapping[ModelName, Manifest]
+    ) -> tuple[Cause, ...]:
         """Why what the report found is damaged."""
         identity = self.store.identity()
         kernel = collect_kernel(
@@ -65,6 +69,7 @@ class HostSurroundings:
         pins = self.vault.protected().pins if self.vault is not None else {}
         helpers = Help(
             vault=self.vault,
+            recalled=recalled,
             sources=self.sources,
             registry=self.registry,
             pinned=pins,

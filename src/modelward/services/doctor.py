@@ -9,6 +9,7 @@ from modelward.domain.name import ModelName
 from modelward.domain.reading import Level
 from modelward.domain.scene import Scene
 from modelward.ports import Runtime, Surroundings
+from modelward.services.expect import recalled_manifests
 from modelward.services.identity import store_findings
 from modelward.services.site import Site
 from modelward.services.verify import verify
@@ -28,7 +29,8 @@ def doctor(
     scene = _with_server(site, around.scene(site.store, compose), around)
     scene = msgspec.structs.replace(scene, findings=store_findings(site, inventory), ours=len(inventory.models))
     report = verify(site, asked, level, inventory=inventory)
-    causes = (*diagnose_scene(scene), *around.damage(inventory, report, _version(site.runtime)))
+    recalled = recalled_manifests(site, inventory, asked)
+    causes = (*diagnose_scene(scene), *around.damage(inventory, report, _version(site.runtime), recalled))
     return Diagnosis(
         store=site.store.path,
         server=_server(scene),

@@ -59,6 +59,12 @@ def expected_models(
     return [_ask(model, registry, memory.snapshots(model.name)) for model in found]
 
 
+def recalled_manifests(site: Site, inventory: Inventory, asked: tuple[ModelName, ...]) -> dict[ModelName, Manifest]:
+    """The manifests that a repair would put in place, of models whose own is lost or damaged and somebody knows."""
+    models = expected_models(site, inventory, asked)
+    return {model.name: model.manifest for model in models if model.origin and model.manifest is not None}
+
+
 class Memory:
     """What the vault remembers of the models of one store: their snapshots, and the manifests kept since (G2).
 
