@@ -20,7 +20,7 @@ from benchmarks.ground import Ground, crowded_store
 from benchmarks.process import Failed
 from benchmarks.race import Contender
 from benchmarks.result import MB, Result, Target, under
-from modelward.domain.history import ScrubRow
+from modelward.domain.history import JobRow, ScrubRow
 from modelward.journal.sqlite import read_journal
 from modelward.testing import FakeStore
 
@@ -32,6 +32,7 @@ _PAGES = ("/", "/models/bench", "/vault", "/activity", "/alerts", "/settings", "
 SCRUBS = {"MODELWARD_SCRUB_STORE": "20s", "MODELWARD_SCRUB_VAULT": "1000d", "MODELWARD_SCRUB_RATE": "0"}
 # Fifty losses within minutes would stop a guard from healing alone.
 _NO_BRAKE = {"MODELWARD_BRAKE_MODELS": "1000", "MODELWARD_BRAKE_PERCENT": "100"}
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -51,7 +52,7 @@ def _crowd(bench: Bench) -> tuple[Target, ...]:
     with guarding(ground) as guard:
         again = guard.until_answered()
         guard.until_ready()
-        time.sleep(10)
+        guard.until_at_rest()
         idle = guard.busy_share(bench.watching)
         health = ground.measure(Contender.ours("health", environ={"MODELWARD_LISTEN": guard.address}))
     gate = ground.measure(Contender.ours("gate"))
@@ -112,6 +113,16 @@ def scrubs(state: Path, since: datetime) -> tuple[ScrubRow, ...]:
     return tuple(row for row in rows if row.of == "store")
 
 
+def ended_jobs(state: Path) -> set[str]:
+    """The kinds of all jobs that ended."""
+    journal = read_journal(state)
+    if journal is None:
+        return set()
+    rows = journal.rows(JobRow, _LONG_AGO)
+    journal.close()
+    return {row.kind for row in rows if row.ended_at is not None}
+
+
 @dataclass
 class Guarding:
     """A guard that runs."""
@@ -145,6 +156,13 @@ class Guarding:
         """Wait until every model has a snapshot."""
         while len(list((self.ground.vault / "modelward" / "snapshots").glob("*.json"))) < models:
             self._wait()
+
+    def until_at_rest(self) -> None:
+        """Wait until the first slices of both scrubs are read, soon after a start: later it rests for an hour."""
+        while not {"scrub store", "scrub vault"} <= ended_jobs(self.state):
+            self._wait()
+            time.sleep(1)
+        time.sleep(10)
 
     def _wait(self) -> None:
         if self.process.poll() is not None or time.monotonic() - self.began > _PATIENCE:
