@@ -22,6 +22,7 @@ from modelward.domain.reading import Level
 from modelward.evidence.damage import Help, collect
 from modelward.evidence.kernel import signs_in
 from modelward.services.backup import backup
+from modelward.services.expect import recalled_manifests
 from modelward.services.verify import verify
 from modelward.testing import FakeStore, corrupt
 from tests.places import Place
@@ -73,6 +74,7 @@ class Patient:
             site.reading,
             Help(
                 vault=site.vault if vault else None,
+                recalled=recalled_manifests(site, inventory, ()) if vault else {},
                 sources=site.sources if good else (),
                 registry=self if self.registry else None,
                 kernel=self.kernel,
