@@ -2,7 +2,6 @@
 
 import http.client
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
 
 _CONFIG = """
 version: 0.1
@@ -26,8 +27,7 @@ def running_registry(base: Path) -> Iterator[str]:
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip("no docker-registry on PATH")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = base / "registry.yml"
     config.write_text(_CONFIG.format(root=base / "registry", port=port))
     log = base / "registry.log"

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -13,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
+
+from tests.ports import free_port
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -61,7 +62,7 @@ class OllamaServer:
 
     def start(self) -> None:
         """Start on a free port, or on the port of the run before; returns when the server answers."""
-        ports = [self._port] if self._port else [_free_port() for _ in range(_PORTS_TO_TRY)]
+        ports = [self._port] if self._port else [free_port() for _ in range(_PORTS_TO_TRY)]
         for port in ports[:-1]:
             try:
                 self._start_on(port)
@@ -194,13 +195,6 @@ def running_ollama(models: Path, home: Path, env: Mapping[str, str] | None = Non
         yield server
     finally:
         server.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _kill_group(group: int) -> None:

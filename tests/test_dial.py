@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from modelward.dial import NoWay, Way, dial
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -20,9 +21,7 @@ def _way(port: int) -> Way:
 
 
 def _closed() -> Way:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return _way(probe.getsockname()[1])
+    return _way(free_port())
 
 
 def test_an_address_that_refuses_is_passed_over(listening: Way) -> None:

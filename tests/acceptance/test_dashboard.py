@@ -15,9 +15,10 @@ from modelward.domain.errors import Unreachable
 from modelward.testing import corrupt, tiny_gguf
 from tests.acceptance.stage import MIB, Stage
 from tests.ollama_server import OllamaServer
+from tests.ports import free_port
 
 playwright = pytest.importorskip("playwright.sync_api")
-from tests.web.browser import CHROMIUM, Watched, chromium, free_port  # noqa: E402 - it needs playwright
+from tests.web.browser import CHROMIUM, Watched, chromium  # noqa: E402 - it needs playwright
 
 pytestmark = [
     pytest.mark.ollama,

@@ -23,6 +23,7 @@ from modelward.testing import corrupt, fingerprint
 from tests.acceptance.stage import MIB, Stage
 from tests.disks import mounted
 from tests.ollama_server import running_ollama
+from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.ollama,
@@ -157,14 +158,15 @@ def _guarded(stage: Stage, hook: Receiver, port: int) -> Iterator["subprocess.Po
 
 
 @pytest.fixture
-def watch(tmp_path: Path, free_port: int) -> Iterator[Watch]:
+def watch(tmp_path: Path) -> Iterator[Watch]:
     """Two models served from a disk of their own, a guard that has backed them up, and a hook that listens."""
     hook = Receiver()
     with mounted("ext4", tmp_path, mib=400) as disk, running_ollama(disk / "models", tmp_path / "home") as server:
         stage = Stage(server, disk)
         assert server.run("cp", "llama3", "mistral").returncode == 0
-        with _guarded(stage, hook, free_port) as process:
-            scene = Watch(stage=stage, guard=process, hook=hook, port=free_port)
+        port = free_port()
+        with _guarded(stage, hook, port) as process:
+            scene = Watch(stage=stage, guard=process, hook=hook, port=port)
             scene.until("both models are backed up and ready", lambda: _copies(stage) >= 2 and scene.ready())
             yield scene
     hook.close()
@@ -272,13 +274,3 @@ def _fill(path: Path) -> None:
                 file.flush()
         except OSError:
             pass
-
-
-@pytest.fixture
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    import socket
-
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from tests.campaign.plan import Run, limited, out
 from tests.campaign.served import NAMES, serving
 from tests.campaign.soaking import Fault, Scene
 from tests.disks import mounted
+from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs the /proc of Linux")
 
@@ -93,7 +93,7 @@ def _scene(base: Path, *, whole: bool) -> Iterator[Scene]:
         server = stack.enter_context(serving(base, disk / "models", 8 if whole else 2, real=whole))
         hook = Receiver()
         stack.callback(hook.close)
-        port = _free_port()
+        port = free_port()
         environ = _environ(base, disk, server.url, hook.url, port) | BUSY | ({} if whole else LITTLE)
         guard = stack.enter_context(_guard(environ, base / "guard.txt"))
         visitor = Visitor(f"http://127.0.0.1:{port}", PAGES)
@@ -101,12 +101,6 @@ def _scene(base: Path, *, whole: bool) -> Iterator[Scene]:
         scene.expect()
         scene.until("every model is backed up, and all is well", lambda: scene.kept() and scene.ready())
         yield scene
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @limited(little=5)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from modelward.testing import FakeStore
+from tests.ports import free_port
 from tests.program import Program
 
 MIB = 1 << 20
@@ -74,16 +74,10 @@ class Guarded:
         return self.process.wait(30)
 
 
-def _port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def _more(base: Path, **more: str) -> dict[str, str]:
     return {
         "MODELWARD_STATE": str(base / "state"),
-        "MODELWARD_LISTEN": f"127.0.0.1:{_port()}",
+        "MODELWARD_LISTEN": f"127.0.0.1:{free_port()}",
         "MODELWARD_CHECK_INTERVAL": "1s",
         "MODELWARD_SETTLE": "1s",
         "MODELWARD_PROBE": "off",

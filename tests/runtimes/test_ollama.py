@@ -17,6 +17,7 @@ from modelward.runtimes.host import Endpoint, parse_host
 from modelward.runtimes.ollama import OllamaRuntime
 from modelward.testing import FakeStore, FrozenClock
 from modelward.testing.fake_ollama import FAULTS, FakeOllama
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_every_fault_is_one_error_with_a_next_step(fake: FakeOllama, path: str, 
 def test_a_port_where_nothing_listens() -> None:
     """Told in the system's words, and asked once: nobody waits for a server that is not there."""
     clock = FrozenClock(datetime(2026, 1, 1, tzinfo=UTC))
-    runtime = OllamaRuntime(Endpoint(scheme="http", host="127.0.0.1", port=silent_port()), clock)
+    runtime = OllamaRuntime(Endpoint(scheme="http", host="127.0.0.1", port=free_port()), clock)
     with pytest.raises(RuntimeUnreachable, match="refused"):
         runtime.tags()
     assert clock.monotonic() == 0
@@ -120,14 +121,6 @@ def test_a_busy_model_is_one_past_its_time(fake: FakeOllama) -> None:
 ELSEWHERE = "0x7f000001"
 
 
-def silent_port() -> int:
-    """A port of this machine where nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 def by_proxy(host: str, port: int, proxy: str) -> OllamaRuntime:
     """A client with a proxy in its environment."""
     endpoint = Endpoint(scheme="http", host=host, port=port)
@@ -136,12 +129,12 @@ def by_proxy(host: str, port: int, proxy: str) -> OllamaRuntime:
 
 def test_another_host_is_reached_through_the_proxy(fake: FakeOllama) -> None:
     """Where only the proxy can reach the server, the proxy is asked."""
-    assert by_proxy(ELSEWHERE, silent_port(), fake.url).version() == "0.24.0"
+    assert by_proxy(ELSEWHERE, free_port(), fake.url).version() == "0.24.0"
 
 
 def test_this_machine_is_reached_without_the_proxy(fake: FakeOllama) -> None:
     """A proxy has no business between two programs on one machine."""
-    dead = f"http://127.0.0.1:{silent_port()}"
+    dead = f"http://127.0.0.1:{free_port()}"
     assert by_proxy("127.0.0.1", parse_host(fake.url).port, dead).version() == "0.24.0"
 
 

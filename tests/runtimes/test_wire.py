@@ -17,6 +17,7 @@ from modelward.bootstrap import SystemClock
 from modelward.domain.errors import ChangedWhileRead
 from modelward.runtimes.host import Endpoint, parse_host
 from modelward.runtimes.wire import BODY_LIMIT, LINE_LIMIT, Answer, NoAnswer, Request, Wire
+from tests.ports import free_port
 
 HANG = 60.0
 """Seconds that nothing here may take: so that a test which hangs says so."""
@@ -314,19 +315,11 @@ def test_leaving_the_block_hangs_up() -> None:
         assert left.wait(HANG)
 
 
-def silent_port() -> int:
-    """A port of this machine where nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", ELSEWHERE])
 def test_nobody_listens(host: str) -> None:
     """Refused is not late, and not worth asking again."""
     with pytest.raises(NoAnswer) as caught:
-        Wire(Endpoint(scheme="http", host=host, port=silent_port()), SystemClock(), HANG).ask(GET, HANG)
+        Wire(Endpoint(scheme="http", host=host, port=free_port()), SystemClock(), HANG).ask(GET, HANG)
     assert (caught.value.closed, caught.value.late) == (True, False)
 
 
@@ -334,7 +327,7 @@ def test_nobody_listens(host: str) -> None:
 def test_a_name_that_leads_nowhere(host: str) -> None:
     """One error, whatever is wrong with the name."""
     with pytest.raises(NoAnswer):
-        Wire(Endpoint(scheme="http", host=host, port=silent_port()), SystemClock(), HANG).ask(GET, HANG)
+        Wire(Endpoint(scheme="http", host=host, port=free_port()), SystemClock(), HANG).ask(GET, HANG)
 
 
 @pytest.mark.parametrize("path", ["/two words", "/line\r\nX: y", "/ä"])
@@ -364,7 +357,7 @@ def test_nothing_heavy_is_loaded_while_nobody_listens() -> None:
         from datetime import UTC, datetime
         sys.modules["http.client"] = None  # an import of it would raise
         try:
-            OllamaRuntime(parse_host("127.0.0.1:{silent_port()}"), FrozenClock(datetime.now(UTC))).tags()
+            OllamaRuntime(parse_host("127.0.0.1:{free_port()}"), FrozenClock(datetime.now(UTC))).tags()
         except RuntimeUnreachable:
             print("unreachable")
     """
@@ -396,7 +389,7 @@ def test_no_proxy_spares_a_host() -> None:
             Endpoint(scheme="http", host=ELSEWHERE, port=endpoint.port),
             SystemClock(),
             HANG,
-            {"HTTP_PROXY": f"http://127.0.0.1:{silent_port()}", "NO_PROXY": ELSEWHERE},
+            {"HTTP_PROXY": f"http://127.0.0.1:{free_port()}", "NO_PROXY": ELSEWHERE},
         )
         assert wire.ask(GET, HANG).data == b"body"
 
@@ -404,7 +397,7 @@ def test_no_proxy_spares_a_host() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_this_machine_is_asked_without_a_proxy(host: str) -> None:
     """A proxy has no business between two programs on one machine."""
-    dead = {"HTTP_PROXY": f"http://127.0.0.1:{silent_port()}"}
+    dead = {"HTTP_PROXY": f"http://127.0.0.1:{free_port()}"}
     with serving(saying(LENGTH)) as endpoint:
         here = Endpoint(scheme="http", host=host, port=endpoint.port)
         assert Wire(here, SystemClock(), HANG, dead).ask(GET, HANG).data == b"body"

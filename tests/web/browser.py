@@ -1,6 +1,5 @@
 """A real Chromium, without a window, with a profile of its own; and a guard process that it looks at."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from modelward.client import Client
 from modelward.domain.errors import Unreachable
+from tests.ports import free_port
 from tests.program import Program
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -62,14 +62,6 @@ class Watched:
         found.page.on("pageerror", lambda error: found.errors.append(str(error)))
         found.page.on("console", lambda line: found.errors.append(line.text) if line.type == "error" else None)
         return found
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        port: int = trial.getsockname()[1]
-        return port
 
 
 @dataclass
