@@ -9,7 +9,7 @@ from modelward.domain.schedule import Task, next_run
 from modelward.domain.standing import JobState, JobView
 from modelward.domain.timetable import Timetable
 from modelward.guard import tasks, work
-from modelward.guard.calm import few_arenas, give_back, large_apart, set_apart
+from modelward.guard.calm import few_arenas, free_circles, give_back, large_apart, set_apart
 from modelward.guard.heart import Heart
 from modelward.guard.jobs import Job, Run
 from modelward.guard.lane import Lane
@@ -26,6 +26,7 @@ _HANGS = 60.0  # seconds past its deadline after which a lane is given up
 _PATIENCE = 8.0  # seconds that a stop waits for what runs
 _HUNG_LOOK = 900.0
 _TRIM_EVERY = 5.0  # seconds between two times that free memory is given back; it takes a millisecond
+_CIRCLES_EVERY = 60.0
 TEND = "tend"
 SCHEDULE = "guard: schedule"
 
@@ -52,7 +53,7 @@ class Guard:
         self.asking = Lane("ask", self._ask, clock, every=self._every, ended=heart.turned)
         self.watcher = Watcher(self._store, self._heard, self._stop, clock)
         self.beat = clock.monotonic()
-        self._probed_at = self._trimmed_at = float("-inf")
+        self._probed_at = self._trimmed_at = self._freed_at = float("-inf")
 
     def _every(self) -> float:
         return self._heart.settings().check_interval.total_seconds()
@@ -118,15 +119,21 @@ class Guard:
         self._let_go()
         self._retry()
         self._overtime()
-        if self.beat - self._trimmed_at >= _TRIM_EVERY:
-            self._trimmed_at = self.beat
-            release_buffers()
-            give_back()
+        self._tidy_memory()
         if self._maintenance and self._heart.board.standing is not None:
             self._due_tasks()
             if self._heart.tend.due(self.beat, self._heart.settings().settle.total_seconds()):
                 self._submit(TEND)
         self._beside()
+
+    def _tidy_memory(self) -> None:
+        if self.beat - self._freed_at >= _CIRCLES_EVERY:
+            self._freed_at = self.beat
+            free_circles()
+        if self.beat - self._trimmed_at >= _TRIM_EVERY:
+            self._trimmed_at = self.beat
+            release_buffers()
+            give_back()
 
     def _let_go(self) -> None:
         """Take up a release that a person asked for at the command line."""
