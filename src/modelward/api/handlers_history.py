@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from modelward.api.at_work import place_of
-from modelward.api.paging import Paged, page, page_of_rows
+from modelward.api.paging import Paged, page_of_numbered, page_of_rows
 from modelward.api.route import Ask, Nothing
 from modelward.domain.answer import Page
 from modelward.domain.audit import AuditEntry, AuditFilter, AuditVerdict
@@ -89,14 +89,14 @@ def audit(ask: Ask[AuditQuery, None]) -> Page[AuditEntry]:
     from modelward.services.audit import show_audit
 
     query = ask.query
-    wanted = AuditFilter(
-        since=_since(ask, query.days) if query.days is not None else None,
-        model=query.model or "",
-        action=query.action,
-    )
+    since = _since(ask, query.days) if query.days is not None else None
+
+    def last(before: int, limit: int) -> tuple[AuditEntry, ...]:
+        wanted = AuditFilter(since=since, model=query.model or "", action=query.action, before=before, limit=limit)
+        return show_audit(place.site, wanted).entries
+
     with place_of(ask) as place:
-        found = show_audit(place.site, wanted).entries
-    return page(found[::-1], lambda entry: str(entry.seq), query)
+        return page_of_numbered(last, lambda entry: entry.seq, query)
 
 
 def audit_verify(ask: Ask[Nothing, None]) -> AuditVerdict:

@@ -12,6 +12,7 @@ from modelward.domain.answer import Page
 
 Item = TypeVar("Item")
 MOST, USUAL = 500, 100
+_DIGITS = 18
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MOST, description="how many items at most")]
 Cursor = Annotated[str, msgspec.Meta(max_length=400, description="the field `next` of the part before")]
 Text = Annotated[str, msgspec.Meta(max_length=400)]
@@ -35,6 +36,25 @@ def page(items: Sequence[Item], key: Callable[[Item], str], query: Paged) -> Pag
     found = tuple(items[start : start + query.limit])
     more = start + query.limit < len(items)
     return Page(items=found, next=_write(key(found[-1])) if more and found else "")
+
+
+def page_of_numbered(
+    fetch: Callable[[int, int], Sequence[Item]], number: Callable[[Item], int], query: Paged
+) -> Page[Item]:
+    """Items that are counted from 1, the newest first.
+
+    ``fetch`` gives the last ones before a number (0: of all), as many as it is asked for, the oldest first.
+    """
+    items = fetch(_number(query.cursor), query.limit + 1)
+    found = tuple(items[::-1][: query.limit])
+    return Page(items=found, next=_write(str(number(found[-1]))) if len(items) > query.limit else "")
+
+
+def _number(cursor: str) -> int:
+    text = _read(cursor) if cursor else "0"
+    if not (text.isascii() and text.isdigit()) or len(text) > _DIGITS:
+        raise _lost()
+    return int(text)
 
 
 class Dated(Protocol):

@@ -45,11 +45,15 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which entries to show: from a moment on, of a model (full name), of an action; the last ``limit``, 0 for all."""
+    """Which entries to show: from a moment on, of a model (full name), of an action; the last ``limit``, 0 for all.
+
+    ``before`` leaves out the entry with that number and all later ones; 0 leaves out none.
+    """
 
     since: Moment | None = None
     model: str = ""
     action: str = ""
+    before: int = 0
     limit: int = 0
 
     def takes(self, entry: AuditEntry) -> bool:
@@ -58,6 +62,7 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
             (self.since is None or entry.at >= self.since)
             and (not self.model or entry.model == self.model)
             and (not self.action or entry.action == self.action)
+            and (not self.before or entry.seq < self.before)
         )
 
 
