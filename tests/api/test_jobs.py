@@ -2,6 +2,8 @@
 
 import json
 import threading
+import tracemalloc
+from base64 import urlsafe_b64encode
 from datetime import timedelta
 
 import pytest
@@ -325,6 +327,50 @@ def test_the_audit_log_is_shown_and_proved(stage: Stage, anyone: Client) -> None
     log = stage.place.vault / "modelward" / "audit.jsonl"
     log.write_bytes(log.read_bytes().replace(b"backup", b"nobody", 1))
     assert anyone.get("/audit/verify", AuditVerdict).faults
+
+
+def test_the_audit_log_comes_in_parts(stage: Stage, anyone: Client) -> None:
+    """Each part goes on where the one before ended, whatever was written since; filters hold over all parts."""
+    vault = stage.place.site().the_vault()
+    for number in range(7):
+        vault.audit("drill" if number % 2 else "scrub", number=number)
+    seen: list[list[int]] = []
+    cursor = ""
+    while cursor or not seen:
+        part = anyone.get(f"/audit?limit=3&cursor={cursor}", Page[AuditEntry])
+        seen.append([entry.seq for entry in part.items])
+        cursor = part.next
+        vault.audit("later")
+    assert seen == [[7, 6, 5], [4, 3, 2], [1]]
+    first = anyone.get("/audit?limit=2&action=drill", Page[AuditEntry])
+    rest = anyone.get(f"/audit?limit=2&action=drill&cursor={first.next}", Page[AuditEntry])
+    assert [[entry.keys["number"] for entry in part.items] for part in (first, rest)] == [["5", "3"], ["1"]]
+    assert rest.next == ""
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "1.5", "", "9" * 30, "²"])
+def test_a_cursor_of_the_audit_log_that_is_none_is_refused(stage: Stage, anyone: Client, text: str) -> None:
+    """With what to do instead; an empty one is the beginning."""
+    stage.place.site().the_vault().audit("first")
+    cursor = urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    assert anyone.raw("GET", f"/api/v1/audit?cursor={cursor}").status == (422 if text else 200)
+
+
+def test_a_part_of_the_audit_log_does_not_hold_all_of_it(stage: Stage, anyone: Client) -> None:
+    """What a guard wrote in years is read entry by entry."""
+    vault = stage.place.site().the_vault()
+    log = stage.place.vault / "modelward" / "audit.jsonl"
+    vault.audit("first", text="x" * 500)
+    line = log.read_bytes()
+    log.write_bytes(line * 20_000)
+    tracemalloc.start()
+    try:
+        part = anyone.get("/audit?limit=5", Page[AuditEntry])
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(part.items) == 5
+    assert most < 5_000_000 < log.stat().st_size
 
 
 def test_forecasts_come_with_their_actions(anyone: Client) -> None:

@@ -93,6 +93,9 @@ def test_filters_choose_and_the_last_ones_are_shown(place: Place) -> None:
     assert shown(place, model="other") == []
     assert len(shown(place, model=str(LLAMA))) == 3
     assert show_audit(place.site(), AuditFilter(limit=1)).total == 3
+    assert [entry.seq for entry in shown(place, before=3)] == [1, 2]
+    assert [entry.seq for entry in shown(place, before=3, limit=1)] == [2]
+    assert shown(place, before=1) == []
 
 
 def test_an_untouched_log_is_sound(place: Place) -> None:

@@ -163,6 +163,16 @@ def test_a_job_that_will_miss_its_window_is_told(journal: MemoryJournal) -> None
     assert (one.subject, one.alarm, one.samples) == ("maintenance", True, 60)
 
 
+def test_jobs_behind_many_others_count(journal: MemoryJournal) -> None:
+    """A window is foretold from the jobs of its kind, however many of other kinds came since."""
+    work(journal, 60, 0.05)
+    for number in range(600):
+        began = NOW - (600 - number) * HOUR / 60
+        journal.job_begin(JobRow(id=f"d{number}", kind="drill", models=(), cause="schedule", began_at=began))
+    one = found(forecasts(journal, NOW, Known(windows={"maintenance": 4.3 * 3600})), ForecastKind.WINDOW)
+    assert (one.alarm, one.samples) == (True, 60)
+
+
 def reading(day: int, wear: int) -> DriveReading:
     """What a drive says on a day."""
     return DriveReading(at=(NOW - (100 - day) * DAY).timestamp(), device="nvme0n1", passed=True, wear=wear)
