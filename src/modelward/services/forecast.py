@@ -20,11 +20,11 @@ from modelward.forecast.rot import Pace, pace, rot
 from modelward.forecast.trees import HABITS, Seen, Trees, errors_seen, fail_slow_seen, latency_seen, trees_alarm
 from modelward.forecast.window import window_missed
 from modelward.ports import Journal
+from modelward.services.parts import rows_in_parts
 
 _MONTH = timedelta(days=30)
 _ANSWERED = frozenset({"ok", "refused", "timeout", "unreachable"})  # a busy model was not asked
 _RECENT, _MOST_PROBES, _MOST_JOBS, _MOST_SAMPLES = timedelta(days=3), 1_000, 5_000, 2_000
-_SOME_JOBS = 250
 _MOST_MODELS = 1_000
 _KEPT = 400  # readings of a drive: one a day for more than a year
 
@@ -235,19 +235,9 @@ def _log(journal: Journal, device: str) -> tuple[DriveReading, ...]:
 
 def _jobs(journal: Journal, now: datetime, known: Known) -> Iterator[Forecast]:
     runs: dict[str, list[tuple[float, float]]] = {}
-    for row in _jobs_of(journal, now - 4 * _MONTH, now):
+    for row in rows_in_parts(journal, JobRow, now - 4 * _MONTH, now, most=_MOST_JOBS):
         if row.outcome == "done" and row.ended_at is not None and row.kind in known.windows:
             took = max(0.0, (row.ended_at - row.began_at).total_seconds())
             runs.setdefault(row.kind, []).append((row.began_at.timestamp(), took))
     for kind, seen in sorted(runs.items()):
         yield window_missed(kind, seen[::-1], known.windows[kind], now.timestamp())
-
-
-def _jobs_of(journal: Journal, since: datetime, until: datetime) -> Iterator[JobRow]:
-    """The last jobs, the newest first; some at a time, because a month of them is megabytes."""
-    for _ in range(_MOST_JOBS // _SOME_JOBS):
-        rows = journal.rows(JobRow, since, until, limit=_SOME_JOBS)
-        yield from rows
-        if len(rows) < _SOME_JOBS:
-            return
-        until = rows[-1].began_at

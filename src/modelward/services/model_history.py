@@ -1,6 +1,6 @@
 """History: how available a model was, how fast it answered, what happened to it, and what its disks lost."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from modelward.domain.alert import Flip
@@ -19,11 +19,11 @@ from modelward.domain.history import (
 from modelward.domain.name import ModelName
 from modelward.domain.series import DAY, HOLD, HOUR, Point, Series, merged, quantile
 from modelward.ports import Journal
+from modelward.services.parts import rows_in_parts
 
 WINDOWS = (HOUR, DAY, 7 * DAY, 30 * DAY, 365 * DAY)
 MONTH = timedelta(days=30)
 _WEEK = timedelta(days=7)
-_MANY = 100_000  # more checks than a day has seconds
 
 
 def model_history(journal: Journal, name: ModelName, now: datetime, since: datetime | None = None) -> ModelHistory:
@@ -107,15 +107,14 @@ def _long(journal: Journal, now: datetime, windows: Iterable[int]) -> dict[int, 
 def _windows(
     journal: Journal, name: ModelName, now: datetime, known: dict[int, dict[str, Point]]
 ) -> tuple[Availability, ...]:
-    exact = max(seconds for seconds in WINDOWS if seconds not in known)
-    checks = journal.rows(CheckRow, now - timedelta(seconds=exact) - HOLD, now, model=name, limit=_MANY)
     found = []
     for seconds in WINDOWS:
         if seconds in known:
             point = known[seconds].get(name)
             times = (point.good_seconds, point.known_seconds) if point else (0.0, 0.0)
         else:
-            times = _exact(checks, now - timedelta(seconds=seconds), now)
+            since = now - timedelta(seconds=seconds)
+            times = _exact(rows_in_parts(journal, CheckRow, since - HOLD, now, name), since, now)
         found.append(_available(seconds, *times))
     return tuple(found)
 
@@ -125,7 +124,7 @@ def _available(seconds: int, good: float, known: float) -> Availability:
     return Availability(window_seconds=seconds, good_seconds=good, known_seconds=known, share=share)
 
 
-def _exact(checks: Sequence[CheckRow], since: datetime, now: datetime) -> tuple[float, float]:
+def _exact(checks: Iterable[CheckRow], since: datetime, now: datetime) -> tuple[float, float]:
     """Good and known seconds by single checks (the newest first), each true until the next one or for five minutes."""
     good = known = 0.0
     end = now
