@@ -16,6 +16,7 @@ from modelward.testing.corrupt import (
     truncate,
     zero,
 )
+from modelward.testing.crowded import CrowdedServer
 from modelward.testing.elsewhere import MemoryRegistry, MemorySource
 from modelward.testing.fake_ollama import FakeOllama
 from modelward.testing.fault_proxy import Asker, Exchange, FaultProxy, faithful
@@ -31,6 +32,7 @@ from modelward.testing.trees import Entry, fingerprint
 __all__ = [
     "Asked",
     "Asker",
+    "CrowdedServer",
     "Damage",
     "Entry",
     "Exchange",

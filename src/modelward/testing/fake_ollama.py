@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypedDict
 from urllib.parse import urlsplit
 
+from modelward.testing.crowded import CrowdedServer
 from modelward.testing.store import FakeStore
 
 _HUGE = 32 << 20
@@ -88,8 +89,7 @@ class FakeOllama:
         """Set when a client left before its answer was whole."""
         self._faults: dict[str, tuple[str, int]] = {}
         self._scripts: dict[str, list[Mapping[str, object]]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"fake": self}))
-        self._server.daemon_threads = True
+        self._server = CrowdedServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"fake": self}))
 
     @property
     def url(self) -> str:

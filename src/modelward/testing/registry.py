@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import MappingProxyType
 from typing import Self
+
+from modelward.testing.crowded import CrowdedServer
 
 _PIECE = 1 << 16
 
@@ -72,8 +74,7 @@ class FakeRegistry:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"fake": self}))
-        self._server.daemon_threads = True
+        self._server = CrowdedServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"fake": self}))
 
     @property
     def address(self) -> str:
