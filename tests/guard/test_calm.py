@@ -78,6 +78,29 @@ def test_circles_do_not_wait_for_the_program_itself() -> None:
     assert int(done.stdout) < 15_000
 
 
+# In a process of its own: its collector never comes by itself.
+CIRCLES = """
+import gc, weakref
+from modelward.guard.calm import free_circles
+
+class Circle:
+    def __init__(self):
+        self.self = self
+
+gc.disable()
+circles = [weakref.ref(Circle()) for _ in range(100)]
+before = sum(circle() is not None for circle in circles)
+free_circles()
+print(before, sum(circle() is not None for circle in circles))
+"""
+
+
+def test_circles_are_freed_when_it_is_time() -> None:
+    """All of them, however seldom the collector comes by itself."""
+    done = subprocess.run([sys.executable, "-c", CIRCLES], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["100", "0"]
+
+
 # In a process of its own: the wish cannot be taken back.
 FREED = """
 import ctypes, sys

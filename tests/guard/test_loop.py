@@ -12,7 +12,7 @@ from modelward.domain.errors import DiskFull, StoreNotFound, VaultMissing, Write
 from modelward.domain.history import ActionRow, DrillRow, FindingRow, JobRow, ScrubRow, SpaceRow
 from modelward.domain.name import ModelName
 from modelward.domain.standing import JobState
-from modelward.guard import tasks
+from modelward.guard import loop, tasks
 from modelward.services.protect import release
 from modelward.testing import delete, empty, extend, truncate, zero
 from tests.guard_room import Room
@@ -373,3 +373,14 @@ def test_a_drill_is_rehearsed_and_its_times_are_kept(room: Room) -> None:
     assert rows
     assert all(row.ok and row.bytes > MIB for row in rows)
     assert not list((room.base / "state" / "drill").glob("*/*"))
+
+
+def test_memory_is_tidied_by_the_clock(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Circles are freed at the first tick and then once a minute, free memory given back every five seconds."""
+    done: list[str] = []
+    for name in ("free_circles", "give_back"):
+        monkeypatch.setattr(loop, name, lambda name=name: done.append(name))
+    for _ in range(120):
+        room.guard.tick()
+        room.wait(seconds=1)
+    assert (done.count("free_circles"), done.count("give_back")) == (2, 24)
