@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import gc
 import mmap
 import os
 import shutil
@@ -53,6 +52,7 @@ from modelward.durable import (
     writing_errors,
 )
 from modelward.testing import FrozenClock, fingerprint
+from tests.descriptors import open_now
 from tests.faults.scripted import ScriptedOs, count_calls
 from tests.kinds import KINDS, at_most, put
 from tests.places import BEGIN
@@ -668,10 +668,10 @@ def test_a_file_that_cannot_be_looked_at_leaves_no_descriptor(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     two.path("weights").write_bytes(OLD)
-    system, before = SimpleNamespace(**vars(os) | {"fstat": dead}), open_descriptors()
+    system, before = SimpleNamespace(**vars(os) | {"fstat": dead}), open_now()
     open_it = partial(two.target.open_file, "weights") if how == "read" else partial(go_on, two.target, "weights")
     assert isinstance(under(monkeypatch, system, open_it), ReadFailed if how == "read" else OSError)
-    assert open_descriptors() == before
+    assert not open_now() - before
 
 
 def go_on(folder: Folder, name: str) -> None:
@@ -913,8 +913,7 @@ def test_the_word_for_a_kind_of_file(two: Two, kind: str) -> None:
 
 def test_descriptors_are_given_back(tmp_path: Path) -> None:
     """Opening, failing and publishing leave no descriptor open."""
-    gc.collect()  # what other tests left goes first
-    before = open_descriptors()
+    before = open_now()
     two = Two.open(tmp_path)
     put("FIFO", two.path("fifo"), two.base / "secret")
     for _ in range(5):
@@ -927,12 +926,7 @@ def test_descriptors_are_given_back(tmp_path: Path) -> None:
     two.staging.close()
     two.target.close()
     two.target.close()
-    assert open_descriptors() == before
-
-
-def open_descriptors() -> int:
-    """How many descriptors this process holds."""
-    return len(list(Path("/dev/fd").iterdir()))
+    assert not open_now() - before
 
 
 # Locks (L1).

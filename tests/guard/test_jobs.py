@@ -1,9 +1,7 @@
 """Jobs: one after the other, looked at while they run, cancelled, and remembered with how they ended."""
 
-import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from modelward.guard.board import Board
 from modelward.guard.jobs import Job, Jobs
 from modelward.testing import FrozenClock
 from modelward.testing.journal import MemoryJournal
+from tests.descriptors import open_now
 from tests.places import Notes
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -221,26 +220,17 @@ def test_stopping_all_empties_the_queue(desk: Desk, tmp_path: Path) -> None:
 
 def test_an_ended_job_holds_nothing_open(desk: Desk, tmp_path: Path) -> None:
     """What it worked on goes with its end, though the job can be looked at for long after, whichever way it ran."""
+    before = open_now()
     folders = [Folder.open(tmp_path) for _ in range(3)]
+    assert len(open_now() - before) == len(folders)
 
     def using(folder: Folder) -> Callable[[Job], object]:
         return lambda _: folder.names()
 
-    before = open_descriptors()
     desk.jobs.now("repair", (), "guard", using(folders.pop()), threading.Event())
     desk.jobs.submit("verify", (), "user", using(folders.pop()))
     desk.do()
     view = desk.jobs.submit("drill", (), "user", using(folders.pop()))
     desk.jobs.cancel(view.id)
-    assert open_descriptors() == before - 3
+    assert not open_now() - before
     assert len(desk.jobs.list()) == 3
-
-
-def open_descriptors() -> int:
-    """How many this process has, by trying each."""
-    found = 0
-    for number in range(256):
-        with suppress(OSError):
-            os.fstat(number)
-            found += 1
-    return found

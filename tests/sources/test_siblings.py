@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import gc
 import hashlib
 import os
 import random
@@ -32,6 +31,7 @@ from modelward.services.repair import repair
 from modelward.sources import sibling_files, sibling_index, siblings
 from modelward.sources.siblings import SiblingSource, find_siblings
 from modelward.testing import FakeStore, FrozenClock, corrupt, fingerprint
+from tests.descriptors import open_now
 from tests.kinds import KINDS, at_most, put
 from tests.models import digest_of, pattern
 from tests.places import Notes, Place
@@ -134,12 +134,6 @@ def whole(source: Source, blob: Digest = BLOB) -> bytes:
     return take(source, blob, 0, len(WEIGHTS) + 1)
 
 
-def open_files() -> int:
-    """How many descriptors this process has; what nobody refers to is given back first."""
-    gc.collect()
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 # What every source promises, for each layout.
 
 
@@ -196,7 +190,7 @@ def test_several_threads_may_read_at_once(home: Home, layout: str) -> None:
     home.fill(layout)
     source, found = home.source(), dict[int, bytes]()
     source.offers(WANTED)
-    before = open_files()
+    before = open_now()
 
     def read(number: int) -> None:
         source.offers(WANTED)
@@ -208,7 +202,7 @@ def test_several_threads_may_read_at_once(home: Home, layout: str) -> None:
     for thread in threads:
         thread.join()
     assert found == {number: WEIGHTS[number * 1000 : number * 1000 + 200_000] for number in range(8)}
-    assert open_files() <= before
+    assert not open_now() - before
 
 
 def test_nothing_in_the_sibling_is_changed(home: Home, layout: str) -> None:
@@ -527,7 +521,7 @@ def test_a_disk_that_fails_while_it_is_read_from_is_an_error(home: Home, monkeyp
     home.fill("store")
     source = home.source()
     source.offers(WANTED)
-    before = open_files()
+    before = open_now()
     with monkeypatch.context() as patch:
         patch.setattr(os, "preadv", broken)
         with pytest.raises(SourceFailed, match="cannot be read"):
@@ -537,7 +531,7 @@ def test_a_disk_that_fails_while_it_is_read_from_is_an_error(home: Home, monkeyp
         with pytest.raises(SourceFailed, match="changed"):
             source.read(BLOB, 0, memoryview(bytearray(10)))
         assert source.offers(WANTED) == {}
-    assert open_files() <= before
+    assert not open_now() - before
     assert source.offers(WANTED) == EVERYTHING
 
 

@@ -1,6 +1,5 @@
 """What a vault in memory has beyond the port: its contract is in tests/contract."""
 
-import gc
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from modelward.services.verify import verify
 from modelward.services.verify_vault import verify_vault
 from modelward.sources.vault import VaultSource
 from modelward.testing import FakeStore, FrozenClock, MemoryLedgers, MemoryVault, corrupt
+from tests.descriptors import open_now
 from tests.models import add_blob, add_model, digest_of, make_model, pattern
 from tests.places import BEGIN, Place
 
@@ -35,8 +35,7 @@ def test_every_action_is_remembered() -> None:
 
 def test_a_vault_that_is_gone_gives_its_descriptors_back() -> None:
     """A test may make as many as it likes."""
-    gc.collect()
-    before = len(list(Path("/dev/fd").iterdir()))
+    before = open_now()
     for _ in range(3):
         vault = MemoryVault(FrozenClock(BEGIN))
         with vault.writing("backup") as writer:
@@ -44,8 +43,7 @@ def test_a_vault_that_is_gone_gives_its_descriptors_back() -> None:
         vault.put(digest_of(b"c"), b"d")
         vault.lose(digest_of(b"c"))
     del vault, writer
-    gc.collect()
-    assert len(list(Path("/dev/fd").iterdir())) == before
+    assert not open_now() - before
 
 
 def test_what_was_put_has_an_identity_of_its_own() -> None:

@@ -17,6 +17,7 @@ from modelward.domain.snapshot import KnownStore, Protected, Snapshot
 from modelward.domain.store import Owner, StoreIdentity
 from modelward.testing import corrupt, fingerprint
 from modelward.vault.local import LocalVault
+from tests.descriptors import open_now
 from tests.kinds import KINDS, put
 from tests.models import Model, add_model, digest_of, make_model
 from tests.places import BEGIN
@@ -380,8 +381,7 @@ def test_reading_changes_nothing(shelf: Shelf, snapshot: Snapshot) -> None:
 
 def test_a_vault_that_is_let_go_leaves_nothing_open(shelf: Shelf, snapshot: Snapshot) -> None:
     """At once, without Python's collector: a guard opens one for every job."""
-    gc.collect()
-    before = len(list(Path("/dev/fd").iterdir()))
+    before = open_now()
     gc.disable()
     try:
         vault = shelf.open()
@@ -391,7 +391,7 @@ def test_a_vault_that_is_let_go_leaves_nothing_open(shelf: Shelf, snapshot: Snap
         with vault.writing("backup") as writer:
             writer.make_newest(snapshot)
         del vault, writer
-        assert len(list(Path("/dev/fd").iterdir())) == before
+        assert not open_now(collected=False) - before
     finally:
         gc.enable()
 
