@@ -357,7 +357,7 @@ def test_a_cursor_of_the_audit_log_that_is_none_is_refused(stage: Stage, anyone:
 
 
 def test_a_part_of_the_audit_log_does_not_hold_all_of_it(stage: Stage, anyone: Client) -> None:
-    """What a guard wrote in years is read entry by entry."""
+    """A1: what a guard wrote in years is read entry by entry."""
     vault = stage.place.site().the_vault()
     log = stage.place.vault / "modelward" / "audit.jsonl"
     vault.audit("first", text="x" * 500)
