@@ -36,7 +36,7 @@ from modelward.notify.otlp import headers_of
 from modelward.notify.web import SecretAddress
 from modelward.registry.address import Addresses, parse, redirected
 from modelward.registry.client import RegistryClient
-from modelward.registry.wire import Limits
+from modelward.registry.request import Limits
 from modelward.runtimes import answers
 from modelward.runtimes.host import parse_host
 from modelward.runtimes.wire import NoAnswer, Wire

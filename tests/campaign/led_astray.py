@@ -29,7 +29,7 @@ from modelward.notify.apprise_ import AppriseNotifier
 from modelward.notify.deadman import DeadmanPing
 from modelward.notify.webhook import WebhookNotifier
 from modelward.registry.client import RegistryClient
-from modelward.registry.wire import Limits
+from modelward.registry.request import Limits
 from modelward.runtimes.host import parse_host
 from modelward.runtimes.ollama import OllamaRuntime
 from modelward.testing import FakeStore, FrozenClock

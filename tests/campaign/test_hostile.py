@@ -17,7 +17,7 @@ from modelward.domain.interchange import Reference
 from modelward.domain.name import ModelName
 from modelward.domain.runtime import ProbeResult
 from modelward.registry.client import RegistryClient
-from modelward.registry.wire import Limits
+from modelward.registry.request import Limits
 from modelward.runtimes.host import parse_host
 from modelward.runtimes.ollama import OllamaRuntime
 from modelward.services.backup import backup

@@ -1,5 +1,6 @@
 """How the program starts: a verb loads what it needs, and a health check next to nothing."""
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from modelward.cli import standing
 from modelward.cli.app import VERBS, program
 from modelward.cli.readiness import command
 from modelward.domain.errors import BadSetting
+from modelward.testing import FakeStore
+from tests.models import pattern
 
 NOWHERE = "unix:/nowhere/at/all"
 HEAVY = {"typer", "rich", "http.client", "modelward.bootstrap", "modelward.stores.ollama", "sqlite3"}
@@ -17,13 +20,18 @@ HEAVY = {"typer", "rich", "http.client", "modelward.bootstrap", "modelward.store
 
 def loaded_by(*words: str) -> frozenset[str]:
     """The modules in memory when the program with these words ends."""
+    return frozenset(at_the_end("*sorted(sys.modules)", *words))
+
+
+def at_the_end(what: str, *words: str) -> list[str]:
+    """What Python would print when the program with these words ends."""
     code = (
-        "import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr));"
+        f"import atexit, gc, sys; atexit.register(lambda: print({what}, file=sys.stderr));"
         f"sys.argv = ['modelward', *{words!r}]; from modelward.cli.app import main; main()"
     )
     environ = {"MODELWARD_LISTEN": NOWHERE, "HOME": "/nowhere"}
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
-    return frozenset(done.stderr.splitlines()[-1].split())
+    return done.stderr.splitlines()[-1].split()
 
 
 def test_a_health_check_loads_neither_the_command_line_library_nor_stores() -> None:
@@ -36,6 +44,29 @@ def test_a_verb_loads_no_other_verbs() -> None:
     loaded = loaded_by("snapshots", "--help")
     assert "modelward.cli.snapshots" in loaded
     assert loaded.isdisjoint({"modelward.cli.audit", "modelward.cli.backup", "modelward.cli.gate"})
+
+
+def test_a_verb_that_asks_no_registry_loads_nothing_of_a_network(tmp_path: Path) -> None:
+    """A verify of a store on this disk starts without http.client, though registries are among its sources."""
+    FakeStore(tmp_path / "store").add_model("llama3", pattern(10))
+    words = ("verify", "--store", str(tmp_path / "store"), "--vault", str(tmp_path / "none"))
+    loaded = loaded_by(*words)
+    assert {"modelward.services.verify", "modelward.registry.client"} <= loaded
+    assert loaded.isdisjoint({"http.client", "ssl", "modelward.registry.wire"})
+
+
+def test_a_short_run_is_not_looked_through_for_circles() -> None:
+    """Neither while it loads nor when it ends: that was a fifth of the time of a verb with little to do."""
+    seldom, frozen = map(int, at_the_end("gc.get_threshold()[0], gc.get_freeze_count()", "snapshots", "--help"))
+    assert seldom > gc.get_threshold()[0]
+    assert frozen > 10_000, "next to all of what was loaded"
+
+
+@pytest.mark.parametrize("words", [("--once", "--help"), ("--check-interval=60", "--config", "/nowhere/at/all.toml")])
+def test_a_guard_leaves_the_collector_as_it_is(words: tuple[str, ...]) -> None:
+    """It runs for months: its circles have to go."""
+    usual = [str(number) for number in gc.get_threshold()]
+    assert at_the_end("*gc.get_threshold()", "guard", *words) == usual
 
 
 def test_the_version_loads_no_verb_at_all() -> None:

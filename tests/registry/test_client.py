@@ -28,7 +28,7 @@ from modelward.domain.name import ModelName
 from modelward.domain.source import Wanted
 from modelward.registry.address import Origin, check, connect, reach
 from modelward.registry.client import RegistryClient
-from modelward.registry.wire import Limits
+from modelward.registry.request import Limits
 from modelward.sources.upstream import UpstreamSource
 from modelward.testing import FrozenClock
 from modelward.testing.fault_proxy import FaultProxy

@@ -1,5 +1,6 @@
 """The program ``modelward``: its verbs, and how every error becomes one clear message and an exit code."""
 
+import gc
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import typer
 
 EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
+_SELDOM = 50_000  # new things between two looks of Python's collector
 
 _HELP = """Keep locally served models alive: back up with proof, verify past the page cache, repair by the chunk.
 
@@ -94,6 +96,8 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of our output went away; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # At its end Python looks through everything for circles, which is a tenth of a short run; nothing waits for them.
+    gc.freeze()
     raise SystemExit(code)
 
 
@@ -122,9 +126,12 @@ def _quickly(arguments: list[str]) -> int | None:
 
 def _command(arguments: list[str]) -> Any:  # noqa: ANN401 - typer's own copy of click has no public types
     """The command line, with the one verb that is asked for where that is plain, else with all of them."""
+    asked = arguments[0] if arguments else ""
+    if asked not in _PLAINLY:  # a guard runs for months
+        # What loading makes stays: the collector would look through it a hundred times on the way, and find nothing.
+        gc.set_threshold(_SELDOM)
     import typer
 
-    asked = arguments[0] if arguments else ""
     needed = {"--version": ()}.get(asked, [asked] if asked in VERBS else VERBS)
     return typer.main.get_command(program(needed))
 

@@ -7,9 +7,9 @@ content type, blobs by a redirect to a signed address on another host, HEAD of a
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from modelward.domain.digest import Digest
 from modelward.domain.errors import BadManifest, RegistryRefused, RegistryUnreachable
@@ -20,7 +20,10 @@ from modelward.domain.wrapper import OCI_MANIFEST
 from modelward.ports import Clock
 from modelward.registry import challenge
 from modelward.registry.address import Address, Addresses, NotReached, Origin, reach, redirected
-from modelward.registry.wire import Answer, Limits, Request, Wire
+from modelward.registry.request import Limits, Request
+
+if TYPE_CHECKING:
+    from modelward.registry.wire import Answer, Wire
 
 _READ = {
     "Accept": f"{DOCKER_MANIFEST}, {OCI_MANIFEST}",
@@ -52,7 +55,7 @@ class RegistryClient:
         """``outside``: registries that may lie on the internet only; looked at anew for each that is met."""
         self._clock, self._limits = clock, limits or Limits()
         self._addresses = Addresses(mirrors, plain_http, environ, outside)
-        self._wire = Wire(clock, self._addresses, self._limits)
+        self._made: Wire | None = None
         self._tokens: dict[tuple[str, str], tuple[challenge.Token, float]] = {}
         self._places: dict[tuple[str, Digest | None], Address] = {}
         self._dead: dict[Origin, float] = {}
@@ -61,7 +64,18 @@ class RegistryClient:
 
     def close(self) -> None:
         """End all connections."""
-        self._wire.close()
+        if self._made is not None:
+            self._made.close()
+
+    @property
+    def _wire(self) -> "Wire":
+        """Made when something is asked: most runs ask no registry, and do without what http.client loads."""
+        with self._lock:
+            if self._made is None:
+                from modelward.registry.wire import Wire
+
+                self._made = Wire(self._clock, self._addresses, self._limits)
+            return self._made
 
     # Manifests.
 
@@ -129,12 +143,12 @@ class RegistryClient:
             self._expect(answer, repository, blob.short, HTTPStatus.PARTIAL_CONTENT)
         return 0
 
-    def _range(self, repository: str, blob: Digest, offset: int, length: int) -> Answer:
+    def _range(self, repository: str, blob: Digest, offset: int, length: int) -> "Answer":
         headers = {**_READ, "Range": f"bytes={offset}-{offset + length - 1}"}
         get = Request(method="GET", headers=headers, size=length)
         return self._follow(repository, f"blobs/{blob}", get, blob)
 
-    def _sound_length(self, answer: Answer, offset: int, length: int) -> int:
+    def _sound_length(self, answer: "Answer", offset: int, length: int) -> int:
         """How many bytes to read: what was asked for at most, and only from where it was asked for."""
         unit, _, rest = answer.headers.get("Content-Range", "").partition(" ")
         first, _, last = rest.partition("/")[0].partition("-")
@@ -163,7 +177,7 @@ class RegistryClient:
             self._expect(answer, repository, blob.short, HTTPStatus.CREATED)
             answer.read_up_to(_SMALL)
 
-    def _send(self, address: Address, repository: str, request: Request) -> Answer:
+    def _send(self, address: Address, repository: str, request: Request) -> "Answer":
         """A request that changes something: a challenge is answered before its body is sent once."""
         key = (repository, "push")
         most = self._reach_of(address.origin)
@@ -175,7 +189,7 @@ class RegistryClient:
 
     # Asking.
 
-    def _follow(self, repository: str, what: str, request: Request, blob: Digest | None = None) -> Answer:
+    def _follow(self, repository: str, what: str, request: Request, blob: Digest | None = None) -> "Answer":
         """Ask, follow redirects by hand, try again what may be tried again. The caller closes the answer.
 
         ``blob``: where its redirect led is remembered, and asked directly the next time.
@@ -201,7 +215,7 @@ class RegistryClient:
                 return answer
         raise RegistryUnreachable("it did not answer", thing=repository, next_step="run the command again later")
 
-    def _walk(self, address: Address, registry: Origin, repository: str, request: Request) -> tuple[Answer, Address]:
+    def _walk(self, address: Address, registry: Origin, repository: str, request: Request) -> "tuple[Answer, Address]":
         """Follow redirects to their end; a challenge of the registry itself is answered once."""
         key, logged_in = (repository, "pull"), False
         for _ in range(_MOST_REDIRECTS + 2):
@@ -218,7 +232,7 @@ class RegistryClient:
                 return answer, address
         raise RegistryUnreachable("it redirects without end", thing=str(registry), next_step="try a mirror")
 
-    def _ask(self, address: Address, request: Request, *, most: Reach) -> Answer:
+    def _ask(self, address: Address, request: Request, *, most: Reach) -> "Answer":
         """One request; a server that could not be reached is not asked again for a while."""
         origin = address.origin
         if self._is_dead(origin):
@@ -243,7 +257,7 @@ class RegistryClient:
                 self._reach[registry] = Reach.INTERNET
         return self._reach[registry]
 
-    def _wait(self, answer: Answer, attempt: int) -> None:
+    def _wait(self, answer: "Answer", attempt: int) -> None:
         """As long as the answer asks for, within bounds."""
         answer.close()
         text = answer.headers.get("Retry-After", "")
@@ -251,6 +265,8 @@ class RegistryClient:
         if text.isdecimal() and len(text) < 6:
             seconds = float(text)
         elif text:
+            from email.utils import parsedate_to_datetime
+
             try:
                 seconds = (parsedate_to_datetime(text) - self._clock.now()).total_seconds()
             except (ValueError, TypeError, OverflowError):
@@ -269,7 +285,7 @@ class RegistryClient:
             return request
         return replace(request, headers={**request.headers, "Authorization": found[0].text})
 
-    def _log_in(self, answer: Answer, registry: Origin, key: tuple[str, str]) -> None:
+    def _log_in(self, answer: "Answer", registry: Origin, key: tuple[str, str]) -> None:
         answer.close()
         place = challenge.where(answer.headers.get("WWW-Authenticate", ""), registry)
         get = Request(method="GET", headers=_READ)
@@ -287,7 +303,7 @@ class RegistryClient:
         authority, _, path = repository.partition("/")
         return Address(self._addresses.of(authority), f"/v2/{path}/{what}")
 
-    def _expect(self, answer: Answer, repository: str, what: str, *wanted: HTTPStatus) -> None:
+    def _expect(self, answer: "Answer", repository: str, what: str, *wanted: HTTPStatus) -> None:
         if answer.status in wanted:
             return
         said = answer.read_up_to(_SMALL)[:200].decode(errors="replace").strip()
@@ -306,6 +322,6 @@ class RegistryClient:
         )
 
 
-def _total(answer: Answer) -> int | None:
+def _total(answer: "Answer") -> int | None:
     text = answer.headers.get("Content-Range", "").rpartition("/")[2]
     return int(text) if text.isdecimal() and len(text) < 19 else None

@@ -9,8 +9,7 @@ import io
 import ssl
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Self
 
@@ -18,31 +17,9 @@ from modelward.domain.errors import RegistryUnreachable
 from modelward.domain.host import Reach
 from modelward.ports import Clock
 from modelward.registry.address import Address, Addresses, Origin, check, connect
+from modelward.registry.request import Limits, Request
 
-Body = bytes | Iterable[bytes] | None
 _STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Seconds to connect, between two bytes, and for a whole answer beside its bytes at ``slowest`` bytes a second."""
-
-    connect: float = 5.0
-    stall: float = 30.0
-    base: float = 20.0
-    slowest: int = 16 << 10
-    wait: float = 60.0
-    attempts: int = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What is sent; ``size`` is how many bytes will move, one way or the other."""
-
-    method: str
-    headers: Mapping[str, str]
-    body: Body = None
-    size: int = 64 << 10
 
 
 class _Timed(io.RawIOBase):
