@@ -8,6 +8,7 @@ from itertools import pairwise
 _COLUMNS, _WIDTH, _HEIGHT, _HEAD = 2, 380, 210, 36
 _LEFT, _TOP, _RIGHT, _BOTTOM = 64, 34, 30, 34
 _COLOUR = "#0072b2"
+NOISE = 0.1  # seconds by which one start of a program differs from the next
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,12 @@ class Line:
         (a1, b1), (a2, b2) = list(pairwise(self.points))[-1]
         whole = (y2 - y1) / (x2 - x1)
         return (b2 - b1) / (a2 - a1) / whole if whole else 1.0
+
+    @property
+    def last_step(self) -> str:
+        """What the last step costs, in words; of times that differ by noise only there is nothing to tell."""
+        times = [y for _, y in self.points]
+        return "as good as level" if max(times) - min(times) <= NOISE else f"{self.bend:.2f} times the mean"
 
     @property
     def _means(self) -> tuple[float, float]:

@@ -127,7 +127,7 @@ def _chart(chart: Chart) -> Iterable[str]:
                 line.label,
                 f"{line.start:.3f} s + {_each(line.slope)} for each {chart.unit.removesuffix('s')}",
                 f"{line.deviation:.0%} of the longest time",
-                f"{_ratio(line.bend)} times the mean",
+                line.last_step,
                 line.limit,
             )
             for line in chart.lines

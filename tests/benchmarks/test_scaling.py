@@ -27,6 +27,12 @@ def test_a_square_is_no_line() -> None:
     """Points of a parabola are off the best line, and the last step costs more than the mean."""
     assert BENT.deviation > 0.05
     assert BENT.bend == pytest.approx(6.0 / 5.0)
+    assert BENT.last_step == "1.20 times the mean"
+
+
+def test_of_what_takes_as_long_at_any_size_the_last_step_says_nothing() -> None:
+    """Two times that differ by noise only have no ratio worth telling."""
+    assert FLAT.last_step == "as good as level"
 
 
 def test_what_is_bent_misses_its_target_and_what_is_flat_meets_it() -> None:
