@@ -1,6 +1,7 @@
 """How the program starts: a verb loads what it needs, and a health check next to nothing."""
 
 import gc
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -133,6 +134,8 @@ def test_plain_words_become_settings_and_switches(monkeypatch: pytest.MonkeyPatc
         return 0
 
     monkeypatch.setattr(standing, "stand", stand)
+    for name in [name for name in os.environ if name.startswith("MODELWARD_")]:
+        monkeypatch.delenv(name)
     words = ["--interval", "5", "--listen=", "--no-maintenance", "-v", "--store", str(tmp_path)]
     assert standing.command(words, {}) == 0
     flags = {"maintenance_interval": "5", "store": str(tmp_path)}
